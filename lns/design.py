@@ -25,7 +25,7 @@ from lns.gausslog import TableKind
 
 __all__ = [
     "Accumulator", "Adder", "Conversion", "Design", "DesignError", "Formats", "LinearAccumulator", "LogAccumulator",
-    "Loss", "SignRule", "Update", "load", "preset_names",
+    "Loss", "Offsets", "SignRule", "Update", "load", "preset_names",
 ]  # fmt: skip
 
 
@@ -190,6 +190,16 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Offsets:
+    """How tensors' offsets follow the data (spec, section 11): ``headroom`` octaves are kept above the largest word seen."""
+
+    headroom: int = 0
+
+    def __post_init__(self) -> None:
+        _require_range("offsets.headroom", self.headroom, 0, 64)
+
+
+@dataclass(frozen=True, slots=True)
 class Design:
     """One proposed chip."""
 
@@ -201,6 +211,7 @@ class Design:
     description: str = ""
     adder: Adder = field(default_factory=Adder)
     conversion: Conversion = field(default_factory=Conversion)
+    offsets: Offsets = field(default_factory=Offsets)
 
     def __post_init__(self) -> None:
         products = [getattr(self.formats, n) for n in ("activation", "error", "operand")]
@@ -212,6 +223,9 @@ class Design:
         need = self.formats.gradient.frac_bits
         have = self.update.moment
         _require(have.frac_bits >= need, "update.moment", f"needs at least {need} fraction bits (the gradient's)", have)
+        for name in ("activation", "error"):
+            room = 2 * getattr(self.formats, name).one_offset_limit
+            _require(self.offsets.headroom <= room, "offsets.headroom", f"must be at most {room} (formats.{name})", self.offsets.headroom)
         # the largest step, in fine units, must stay within 60 bits
         step = self.update.clip * self.update.lr * 2.0**self.formats.weight.frac_bits / math.log(2)
         spare = 58 - self.update.step_frac_bits
@@ -264,7 +278,7 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         _require(isinstance(value, Mapping), where, "must be a table", value)
         given = dict(value)
         name = given.pop("kind", None)
-        _require(name in choices, f"{where}.kind", f"must be one of {', '.join(choices)}", repr(name))
+        _require(isinstance(name, str) and name in choices, f"{where}.kind", f"must be one of {', '.join(choices)}", repr(name))
         return _parse(choices[name], given, where)
     if kind in (LNSFormat, TableKind):
         try:
@@ -275,7 +289,7 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         return _parse_table(kind, value, where)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         choices = {member.value: member for member in kind}
-        _require(value in choices, where, f"must be one of {', '.join(choices)}", repr(value))
+        _require(isinstance(value, str) and value in choices, where, f"must be one of {', '.join(choices)}", repr(value))
         return choices[value]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

@@ -177,9 +177,7 @@ def round_exp2(p: int, frac_bits: int, scale_bits: int) -> int:
     """round(2**scale_bits·2**(p/2**frac_bits)); a point where the power is a whole octave."""
     if p & ((1 << frac_bits) - 1) == 0:
         exponent = (p >> frac_bits) + scale_bits
-        if exponent >= -1:  # one half rounds up here; no caller meets it
-            return (1 << (exponent + 1)) + 1 >> 1
-        return 0
+        return 1 << exponent if exponent >= 0 else 0  # one half to even
 
     def real(prec: int) -> Interval:
         return exp2_interval(p + (scale_bits << frac_bits), frac_bits, prec)

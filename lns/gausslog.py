@@ -169,7 +169,7 @@ def table(kind: TableKind, frac_bits: int) -> Table:
     try:
         with np.load(path, allow_pickle=False) as stored:  # the zip's CRC guards the entries
             roms = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, zipfile.BadZipFile):
         roms = _build(kind, frac_bits)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -418,7 +418,7 @@ def loss_code(z: int, offset: int, unit: LossUnit) -> tuple[int, Event]:
         x = -x if sign(z, unit.logit) else x
     computed = x + unit.loss.bias
     clamped = max(1, min(computed, unit.loss.max_code))
-    return clamped, NONE if clamped == computed else Event.SATURATE
+    return clamped, NONE if clamped == computed else Event.ACC_SATURATE
 
 
 def loss(
@@ -467,11 +467,13 @@ def argmax(words: Sequence[int], fmt: LNSFormat) -> int:
     return keys.index(max(keys))
 
 
-def next_offset(offset: int, largest_code: int, saturated: bool, fmt: LNSFormat, holds_one: bool = False) -> int:
+def next_offset(
+    offset: int, largest_code: int, saturated: bool, fmt: LNSFormat, holds_one: bool = False, headroom: int = 0
+) -> int:
     """The offset for the next step from what the monitor saw in this one (section 11)."""
     if largest_code == 0:
         return offset
-    offset += 1 if saturated else -((fmt.max_code - largest_code) >> fmt.frac_bits)
+    offset += 1 if saturated else headroom - ((fmt.max_code - largest_code) >> fmt.frac_bits)
     if holds_one:
         offset = max(-fmt.one_offset_limit, min(offset, fmt.one_offset_limit))
     return offset

@@ -333,7 +333,7 @@ def loss(logits, y, fz, o_z, fl, tabs_l, T, fe, o_e, rounding="nearest"):
         x = _antilog(code - _bias(fz) + o_z * 2 ** fz[1] + c_e, fl[1], T, fz[1]) if code else 0
         wanted = (-x if sign else x) + _bias(fl)
         codes.append(max(1, min(_max(fl), wanted)))
-        events.append(SATURATE if codes[-1] != wanted else 0)
+        events.append(ACC_SATURATE if codes[-1] != wanted else 0)
 
     lse, lse_events = codes[0], 0
     for code in codes[1:]:

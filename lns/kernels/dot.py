@@ -82,7 +82,7 @@ def _linear_row(row, negative, ib, positive_terms, negative_terms, acc):  # type
     acc[:] = 0
     for k in range(row.size):
         start = row[k]
-        if start < -(1 << 28):  # a zero
+        if start < -(1 << (28 if row.itemsize == 4 else 59)):  # a zero
             continue
         terms = negative_terms if negative[k] else positive_terms
         shares = ib[k]

@@ -30,7 +30,7 @@ def _code(z, offset, z_max, z_frac, scale, rom, rom_bits, frac_bits, max_code): 
             magnitude = significand >> -places
     computed = bias - magnitude if z > z_max else bias + magnitude
     clamped = max(np.int64(1), min(computed, max_code))
-    return clamped, 0 if clamped == computed else SATURATE
+    return clamped, 0 if clamped == computed else ACC_SATURATE
 
 
 @nb.njit(cache=True)

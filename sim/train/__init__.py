@@ -1,0 +1,1 @@
+"""Training on a simulated chip, and float baselines in the same loop."""

@@ -1,0 +1,162 @@
+"""The units that a training step needs, behind one interface; which backend runs them cannot change a bit."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lns import kernels, reference
+from lns.format import Event, LNSFormat, Rounding
+from lns.kernels.elementwise import Events, Words
+from lns.reference import LinearDot, UpdateConstants
+from lns.units import Units
+
+Targets = npt.NDArray[np.int64]
+
+
+class Backend(Protocol):
+    """Words in, words and uint8 event flags out; offsets in octaves. All arrays are NumPy arrays of the formats' dtypes."""
+
+    name: str
+
+    def dot(
+        self, a: Words, b: Words, a_fmt: LNSFormat, b_fmt: LNSFormat, fmt: LNSFormat, offsets: int, offset: int
+    ) -> tuple[Words, Events]:
+        """(M, K) times (K, N) to words of fmt at ``offset``; ``offsets`` is the sum of the operands'."""
+
+    def convert(
+        self, words: Words, source: LNSFormat, fmt: LNSFormat, source_offset: int, offset: int
+    ) -> tuple[Words, Events]:
+        """Words of one format to another."""
+
+    def loss(
+        self, logits: Words, targets: Targets, logit_offset: int, error_offset: int
+    ) -> tuple[Words, Events, npt.NDArray[np.int64]]:
+        """Errors, their events and the losses in 2**-F_l octaves."""
+
+    def update(
+        self, w: Words, g: Words, v: Words, constants: UpdateConstants, lfsr: npt.NDArray[np.uint32]
+    ) -> tuple[Events, Events]:
+        """One step of w and v in place; the LFSR states move on in place if rounding is stochastic."""
+
+
+class NumbaBackend:
+    """The compiled kernels; the default."""
+
+    name = "numba"
+
+    def __init__(self, units: Units) -> None:
+        self.units = units
+        self.rounding = units.design.conversion.rounding
+
+    def dot(
+        self, a: Words, b: Words, a_fmt: LNSFormat, b_fmt: LNSFormat, fmt: LNSFormat, offsets: int, offset: int
+    ) -> tuple[Words, Events]:
+        unit = self.units.dot(a_fmt, b_fmt)
+        if isinstance(unit, LinearDot):
+            values, inner = kernels.dot_linear(a, b, unit)
+            rom, index_bits = self.units.to_log_rom(fmt), self.units.index_bits(fmt)
+            words, events = kernels.linear_to_log(values, unit.least_exponent + offsets, rom, index_bits, fmt, offset)
+        else:
+            sums, inner = kernels.dot_log(a, b, unit)
+            words, events = kernels.convert(sums, unit.acc, fmt, offsets + unit.offset, offset, self.rounding)
+        events |= inner
+        return words, events
+
+    def convert(
+        self, words: Words, source: LNSFormat, fmt: LNSFormat, source_offset: int, offset: int
+    ) -> tuple[Words, Events]:
+        return kernels.convert(words, source, fmt, source_offset, offset, self.rounding)
+
+    def loss(
+        self, logits: Words, targets: Targets, logit_offset: int, error_offset: int
+    ) -> tuple[Words, Events, npt.NDArray[np.int64]]:
+        return kernels.loss(logits, targets, logit_offset, error_offset, self.units.loss)
+
+    def update(
+        self, w: Words, g: Words, v: Words, constants: UpdateConstants, lfsr: npt.NDArray[np.uint32]
+    ) -> tuple[Events, Events]:
+        unit = self.units.update
+        random = kernels.draws(lfsr, w.size, unit.step_frac_bits) if unit.rounding is Rounding.STOCHASTIC else None
+        return kernels.update(w, g, v, unit, constants, random)
+
+
+class ReferenceBackend:
+    """The definition, one word at a time: for tests, on networks of a few neurons."""
+
+    name = "reference"
+
+    def __init__(self, units: Units) -> None:
+        self.units = units
+        self.rounding = units.design.conversion.rounding
+
+    def dot(
+        self, a: Words, b: Words, a_fmt: LNSFormat, b_fmt: LNSFormat, fmt: LNSFormat, offsets: int, offset: int
+    ) -> tuple[Words, Events]:
+        unit = self.units.dot(a_fmt, b_fmt)
+        out, events = np.empty((a.shape[0], b.shape[1]), fmt.dtype), np.empty((a.shape[0], b.shape[1]), np.uint8)
+        for m, row in enumerate(a.tolist()):
+            for n, column in enumerate(b.T.tolist()):
+                if isinstance(unit, LinearDot):
+                    value, inner = reference.dot_linear(row, column, unit)
+                    rom, index_bits = self.units.to_log_rom(fmt), self.units.index_bits(fmt)
+                    word, event = reference.linear_to_log(
+                        value, unit.least_exponent + offsets, rom.tolist(), index_bits, fmt, offset
+                    )
+                else:
+                    total, inner = reference.dot_log(row, column, unit)
+                    word, event = reference.convert(total, unit.acc, fmt, offsets + unit.offset, offset, self.rounding)
+                out[m, n], events[m, n] = word, inner | event
+        return out, events
+
+    def convert(
+        self, words: Words, source: LNSFormat, fmt: LNSFormat, source_offset: int, offset: int
+    ) -> tuple[Words, Events]:
+        pairs = [
+            reference.convert(word, source, fmt, source_offset, offset, self.rounding) for word in words.ravel().tolist()
+        ]
+        out = np.array([word for word, _ in pairs], fmt.dtype).reshape(words.shape)
+        return out, np.array([event for _, event in pairs], np.uint8).reshape(words.shape)
+
+    def loss(
+        self, logits: Words, targets: Targets, logit_offset: int, error_offset: int
+    ) -> tuple[Words, Events, npt.NDArray[np.int64]]:
+        unit = self.units.loss
+        rows = [
+            reference.loss(row, int(target), logit_offset, error_offset, unit)
+            for row, target in zip(logits.tolist(), targets, strict=True)
+        ]
+        words, events, losses = zip(*rows, strict=True)
+        return np.array(words, unit.error.dtype), np.array(events, np.uint8), np.array(losses, np.int64)
+
+    def update(
+        self, w: Words, g: Words, v: Words, constants: UpdateConstants, lfsr: npt.NDArray[np.uint32]
+    ) -> tuple[Events, Events]:
+        unit = self.units.update
+        w_events, v_events = np.empty(w.shape, np.uint8), np.empty(w.shape, np.uint8)
+        r = unit.step_frac_bits
+        size = w.size
+        drawn = -(-size // lfsr.size) * lfsr.size if unit.rounding is Rounding.STOCHASTIC else size
+        for e in range(drawn):  # past the last element, the other lanes make their last draw
+            random = 0
+            if unit.rounding is Rounding.STOCHASTIC:
+                state, random = reference.lfsr_draw(int(lfsr[e % lfsr.size]), r)
+                lfsr[e % lfsr.size] = state
+            if e < size:
+                words = int(w.flat[e]), int(g.flat[e]), int(v.flat[e])
+                w.flat[e], v.flat[e], w_events.flat[e], v_events.flat[e] = reference.update(
+                    *words, unit, constants, random
+                )
+        return w_events, v_events
+
+
+BACKENDS = {"numba": NumbaBackend, "reference": ReferenceBackend}
+
+
+def count_events(events: Events) -> npt.NDArray[np.int64]:
+    """How many words carry each flag, in the order of `Event`."""
+    histogram = np.bincount(events.reshape(-1), minlength=128)
+    flags = np.arange(histogram.size)
+    return np.array([histogram[(flags & flag) != 0].sum() for flag in Event], np.int64)

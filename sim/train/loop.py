@@ -1,0 +1,188 @@
+"""The training loop, the same for a chip and for the float baselines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from lns.design import Design
+from lns.format import Event
+from sim.train import data as datasets
+from sim.train.baselines import BASELINES, FloatNetwork
+from sim.train.chip import Chip, StepResult
+from sim.train.data import Dataset
+from sim.train.run import RunConfig, RunDirectory, RunError
+
+Learner = Chip | FloatNetwork
+
+
+def initial_weights(sizes: list[int], seed: int) -> list[npt.NDArray[np.float64]]:
+    """Normal weights of variance 2/inputs (He et al. 2015), biases included: a weight that learns multiplicatively must not start at zero.
+
+    Parameters
+    ----------
+    sizes : list of int
+        Features, hidden layers, classes.
+
+    Returns
+    -------
+    float64 arrays, (outputs, inputs + 1), the bias in the last column
+    """
+    rng = np.random.default_rng([seed, 0x1217])
+    pairs = zip(sizes[:-1], sizes[1:], strict=True)
+    return [rng.normal(0.0, np.sqrt(2.0 / inputs), (outputs, inputs + 1)) for inputs, outputs in pairs]
+
+
+def build(config: RunConfig, design: Design | None, data: Dataset, backend: str = "numba") -> Learner:
+    """The learner of a run before its first step."""
+    weights = initial_weights([data.features, *config.hidden, data.classes], config.seed)
+    if config.learner == "chip":
+        if design is None:
+            raise RunError("a chip's run needs its design")
+        return Chip(design, weights, config.seed, backend)
+    if config.learner not in BASELINES:
+        raise RunError(f"{config.learner}: no such baseline; known are {', '.join(BASELINES)}")
+    return FloatNetwork(BASELINES[config.learner](), weights, config.seed)
+
+
+def events_by_name(learner: Learner) -> dict[str, dict[str, int]]:
+    """Counts so far by tensor kind and event; events that never happened are left out."""
+    return {
+        kind: {str(flag.name).lower(): int(count) for flag, count in zip(Event, counts, strict=True) if count}
+        for kind, counts in learner.events.items()
+    }
+
+
+def total_events(learner: Learner) -> dict[str, int]:
+    """Counts so far over all tensors, for the progress bar."""
+    total = sum(learner.events.values(), np.zeros(7, np.int64))
+    return {str(flag.name).lower(): int(count) for flag, count in zip(Event, total, strict=True)}
+
+
+def train(
+    run: RunDirectory,
+    *,
+    backend: str = "numba",
+    progress: bool = True,
+    after_step: Callable[[int, Learner], None] | None = None,
+) -> dict[str, Any]:
+    """Train a run from its checkpoint, or from the start, to the end.
+
+    Parameters
+    ----------
+    run : RunDirectory
+        Holds configuration, design and perhaps a checkpoint.
+    backend : str
+        ``numba`` or ``reference``: the same bits.
+    progress : bool
+        A progress bar on stderr.
+    after_step : callable, optional
+        Called with the number of steps done and the learner.
+
+    Returns
+    -------
+    The last epoch's metrics, also written to ``result.json``.
+    """
+    config, design = run.config(), run.design()
+    data = datasets.load(config.data)
+    if config.validation:
+        data = data.validation(config.validation)
+    learner = build(config, design, data, backend)
+    base_lr = design.update.lr if design is not None else BASELINES[config.learner]().default_lr
+
+    batches = -(-len(data.train_x) // config.batch)
+    steps = config.epochs * batches
+    done, loss, correct, seconds = 0, 0.0, 0, 0.0  # loss and correct are of the epoch so far
+    restored = run.load()
+    if restored is not None:
+        position, state = restored
+        done, loss, correct, seconds = (position[name] for name in ("steps", "loss", "correct", "seconds"))
+        try:
+            learner.load(state)
+        except ValueError as error:
+            raise RunError(f"{run.path}: {error}") from None
+    run.drop_metrics_after(done // batches)
+
+    train_x = learner.encode_inputs(data.train_x, data.scale)
+    test_x = learner.encode_inputs(data.test_x, data.scale)
+
+    def save() -> None:
+        spent = seconds + time.monotonic() - started
+        run.save({"steps": done, "loss": loss, "correct": correct, "seconds": spent}, learner.state())
+
+    started = time.monotonic()
+    bar = tqdm(total=steps, initial=done, unit="step", disable=None if progress else True, dynamic_ncols=True)
+    with bar:
+        while done < steps:
+            epoch, number = divmod(done, batches)
+            order = np.random.default_rng([config.seed, epoch]).permutation(len(train_x))
+            rate = config.rate(base_lr, epoch)
+            for first in range(number * config.batch, len(order), config.batch):
+                chosen = order[first : first + config.batch]
+                result = learner.step(train_x[chosen], data.train_y[chosen], rate)
+                done, loss, correct = done + 1, loss + result.loss, correct + result.correct
+                bar.update()
+                if after_step is not None:
+                    after_step(done, learner)
+                if config.checkpoint_every and done % config.checkpoint_every == 0 and done % batches:
+                    save()
+            row = _epoch_metrics(epoch + 1, done, float(rate), loss, correct, len(order), learner, test_x, data)
+            run.append_metrics(row | {"seconds": round(seconds + time.monotonic() - started, 3)})
+            loss, correct = 0.0, 0
+            save()
+            _show(bar, row, learner)
+    result_row = run.metrics()[-1]
+    run.write("result.json", _json(result_row))
+    return result_row
+
+
+def _epoch_metrics(
+    epoch: int, done: int, rate: float, loss: float, correct: int, samples: int, learner: Learner, test_x: Any, data: Dataset
+) -> dict[str, Any]:
+    tested: StepResult = learner.evaluate(test_x, data.test_y)
+    return {
+        "epoch": epoch,
+        "steps": done,
+        "lr": rate,
+        "train_loss": loss / samples,
+        "train_accuracy": correct / samples,
+        "test_loss": tested.loss / tested.samples,
+        "test_accuracy": tested.correct / tested.samples,
+        "events": events_by_name(learner),
+    }
+
+
+def _show(bar: Any, row: dict[str, Any], learner: Learner) -> None:
+    """Accuracy and event counts beside the progress bar."""
+    counts = total_events(learner)
+    shown = {"epoch": row["epoch"], "test": f"{100 * row['test_accuracy']:.2f}%", "loss": f"{row['train_loss']:.3f}"}
+    names = {"sat": "saturate", "under": "underflow", "clip": "clip", "acc sat": "acc_saturate"}
+    shown |= {short: _short(counts[name]) for short, name in names.items() if isinstance(learner, Chip)}
+    bar.set_postfix(shown)
+
+
+def _short(count: int) -> str:
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return str(count)
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, indent=2) + "\n"
+
+
+def new_run(out: Path, config: RunConfig, design: Design | None) -> RunDirectory:
+    """A run directory for a configuration whose data set and learner exist."""
+    datasets.load(config.data)
+    if config.learner != "chip" and config.learner not in BASELINES:
+        raise RunError(f"{config.learner}: no such baseline; known are {', '.join(BASELINES)}")
+    return RunDirectory.create(out, config, design)

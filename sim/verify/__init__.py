@@ -1,0 +1,1 @@
+"""Verification: the Verilog against the definition, bit for bit."""
