@@ -8,5 +8,6 @@ from lns.gausslog import TableKind, table
 __version__ = "0.1.0"
 
 __all__ = [
-    "Design", "DesignError", "Event", "LNSFormat", "Rounding", "TableKind", "decode", "encode", "load", "preset_names", "table",
+    "Design", "DesignError", "Event", "LNSFormat", "Rounding", "TableKind",
+    "decode", "encode", "load", "preset_names", "table",
 ]  # fmt: skip

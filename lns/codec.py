@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +13,9 @@ from lns.format import LNSFormat, Rounding
 
 __all__ = ["decode", "encode"]
 
-_TABLE_BITS = 14  # significands of formats up to this F are tabulated, those of finer ones computed for the words that occur
+_TABLE_BITS = (
+    14  # significands of formats up to this F are tabulated, those of finer ones computed for the words that occur
+)
 
 
 def encode(
@@ -80,7 +81,9 @@ def _decode_one(p: int, frac_bits: int, precision: int, least_exponent: int) -> 
     return float(np.ldexp(float(exact.round_exp2(p, frac_bits, -unit)), unit))
 
 
-def decode(words: npt.ArrayLike, fmt: LNSFormat, *, offset: int = 0, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
+def decode(
+    words: npt.ArrayLike, fmt: LNSFormat, *, offset: int = 0, dtype: npt.DTypeLike = np.float64
+) -> npt.NDArray[Any]:
     """The real numbers that words stand for, correctly rounded to float64 or float32.
 
     Parameters
@@ -94,7 +97,8 @@ def decode(words: npt.ArrayLike, fmt: LNSFormat, *, offset: int = 0, dtype: npt.
     Returns
     -------
     Array of ``dtype``, of the shape of words
-        Infinity where the value is beyond the largest float, subnormal numbers or zero where it is below the smallest normal one.
+        Infinity where the value is beyond the largest float, subnormal numbers or zero where it is below the
+        smallest normal one.
 
     Raises
     ------

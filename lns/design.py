@@ -1,7 +1,7 @@
 """The description of a chip: frozen dataclasses, read from and written to TOML.
 
-A design file holds every width, table kind, lane count, rounding mode and constant of the datapath; docs/spec.md gives each its meaning.
-Presets lie in ``lns/designs/*.toml``.
+A design file holds every width, table kind, lane count, rounding mode and constant of the datapath; docs/spec.md
+gives each its meaning. Presets lie in ``lns/designs/*.toml``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def _require_lanes(where: str, value: int) -> None:
 class Formats:
     """The word formats of a training step; all signed.
 
-    ``activation`` holds inputs, hidden values and logits, ``error`` the gradients with respect to them, ``gradient`` those with respect
+    ``activation`` holds inputs, hidden values and logits, ``error`` the gradients with respect to them,
+    ``gradient`` those with respect
     to weights, ``weight`` the weights as stored and learnt, ``operand`` their copy that is multiplied.
     """
 
@@ -78,8 +79,8 @@ class Formats:
 class LinearAccumulator:
     """Dot products in fixed point (spec, sections 5 and 6).
 
-    ``antilog_bits`` T, ``guard`` octaves between the largest product's leading bit and the accumulator's least, ``bits`` A, ``index_extra_bits``: the
-    linear-to-log ROM is indexed by M = F + this many bits.
+    ``antilog_bits`` T, ``guard`` octaves between the largest product's leading bit and the accumulator's least,
+    ``bits`` A, ``index_extra_bits``: the linear-to-log ROM is indexed by M = F + this many bits.
     """
 
     kind: ClassVar[str] = "linear"
@@ -102,7 +103,8 @@ class LinearAccumulator:
 
 @dataclass(frozen=True, slots=True)
 class LogAccumulator:
-    """Dot products by log-adds (spec, section 7). ``offset``: octaves by which the accumulator's 1.0 stands above the product's."""
+    """Dot products by log-adds (spec, section 7). ``offset``: octaves by which the accumulator's 1.0 stands above
+    the product's."""
 
     kind: ClassVar[str] = "log"
     lanes: int
@@ -133,15 +135,19 @@ class Conversion:
     rounding: Rounding = Rounding.NEAREST
 
     def __post_init__(self) -> None:
-        _require(self.rounding is not Rounding.STOCHASTIC, "conversion.rounding", "must be nearest or down", "stochastic")
+        _require(
+            self.rounding is not Rounding.STOCHASTIC, "conversion.rounding", "must be nearest or down", "stochastic"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
     """The Madam update unit (spec, section 8).
 
-    ``moment`` is the second moment's format, whose fraction bits are F_u; ``kappa`` its decay a step in codes; ``moment_offset`` the constant C;
-    ``lr`` and ``clip`` as in the publications; ``antilog_bits`` T; ``step_frac_bits`` r; ``lanes`` the LFSRs; ``table`` of the moment's adder.
+    ``moment`` is the second moment's format, whose fraction bits are F_u; ``kappa`` its decay a step in codes;
+    ``moment_offset`` the constant C;
+    ``lr`` and ``clip`` as in the publications; ``antilog_bits`` T; ``step_frac_bits`` r; ``lanes`` the LFSRs;
+    ``table`` of the moment's adder.
     """
 
     moment: LNSFormat
@@ -162,7 +168,9 @@ class Update:
         _require_range("update.kappa", self.kappa, 1, 1 << 20)
         for name in ("lr", "clip"):
             value = getattr(self, name)
-            _require(math.isfinite(value) and 0 < value <= 1e6, f"update.{name}", "must be above 0 and at most 1e6", value)
+            _require(
+                math.isfinite(value) and 0 < value <= 1e6, f"update.{name}", "must be above 0 and at most 1e6", value
+            )
         _require_range("update.antilog_bits", self.antilog_bits, 1, 32)
         _require(self.rounding is not Rounding.DOWN, "update.rounding", "must be nearest or stochastic", "down")
         least = 1 if self.rounding is Rounding.STOCHASTIC else 0
@@ -191,7 +199,8 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Offsets:
-    """How tensors' offsets follow the data (spec, section 11): ``headroom`` octaves are kept above the largest word seen."""
+    """How tensors' offsets follow the data (spec, section 11): ``headroom`` octaves are kept above the largest word
+    seen."""
 
     headroom: int = 0
 
@@ -218,18 +227,30 @@ class Design:
         if isinstance(self.accumulator, LogAccumulator):
             need = max(fmt.frac_bits for fmt in products)
             have = self.accumulator.format
-            _require(have.frac_bits >= need, "accumulator.format", f"needs at least {need} fraction bits (its operands')", have)
+            _require(
+                have.frac_bits >= need,
+                "accumulator.format",
+                f"needs at least {need} fraction bits (its operands')",
+                have,
+            )
             _require(have.frac_bits <= 18, "accumulator.format", "must have at most 18 fraction bits", have)
         need = self.formats.gradient.frac_bits
         have = self.update.moment
         _require(have.frac_bits >= need, "update.moment", f"needs at least {need} fraction bits (the gradient's)", have)
         for name in ("activation", "error"):
             room = 2 * getattr(self.formats, name).one_offset_limit
-            _require(self.offsets.headroom <= room, "offsets.headroom", f"must be at most {room} (formats.{name})", self.offsets.headroom)
+            _require(
+                self.offsets.headroom <= room,
+                "offsets.headroom",
+                f"must be at most {room} (formats.{name})",
+                self.offsets.headroom,
+            )
         # the largest step, in fine units, must stay within 60 bits
         step = self.update.clip * self.update.lr * 2.0**self.formats.weight.frac_bits / math.log(2)
         spare = 58 - self.update.step_frac_bits
-        _require(step < 2.0**spare, "update.clip", f"clip·lr must give a step below 2**{spare} codes", f"{step:.3g} codes")
+        _require(
+            step < 2.0**spare, "update.clip", f"clip·lr must give a step below 2**{spare} codes", f"{step:.3g} codes"
+        )
 
     # --- TOML ---------------------------------------------------------------------------------------------------
 
@@ -253,14 +274,15 @@ class Design:
         return to_toml(self.to_dict())
 
     def override(self, values: Mapping[str, Any]) -> Design:
-        """The same design with some fields replaced, by dotted name: ``{"update.lr": 0.02}``. A table may be replaced as a whole."""
+        """The same design with some fields replaced, by dotted name: ``{"update.lr": 0.02}``. A table may be
+        replaced as a whole."""
         data = self.to_dict()
         for path, value in values.items():
             *parents, last = path.split(".")
             table: Any = data
             for name in parents:
                 table = table.get(name) if isinstance(table, dict) else None
-                if table is None:
+                if not isinstance(table, dict):
                     raise DesignError(f"{path}: no such field{_suggest(name, data)}")
             table[last] = value
         return Design.from_dict(data)
@@ -278,7 +300,12 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         _require(isinstance(value, Mapping), where, "must be a table", value)
         given = dict(value)
         name = given.pop("kind", None)
-        _require(isinstance(name, str) and name in choices, f"{where}.kind", f"must be one of {', '.join(choices)}", repr(name))
+        _require(
+            isinstance(name, str) and name in choices,
+            f"{where}.kind",
+            f"must be one of {', '.join(choices)}",
+            repr(name),
+        )
         return _parse(choices[name], given, where)
     if kind in (LNSFormat, TableKind):
         try:
@@ -289,9 +316,11 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         return _parse_table(kind, value, where)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         choices = {member.value: member for member in kind}
-        _require(isinstance(value, str) and value in choices, where, f"must be one of {', '.join(choices)}", repr(value))
+        _require(
+            isinstance(value, str) and value in choices, where, f"must be one of {', '.join(choices)}", repr(value)
+        )
         return choices[value]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is int and abs(value) < 1 << 1023:
         value = float(value)
     _require(type(value) is kind, where, f"must be a {kind.__name__}", repr(value))
     return value
@@ -318,7 +347,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
     if dataclasses.is_dataclass(value):
-        kind = {"kind": value.kind} if hasattr(type(value), "kind") else {}
+        kind = {"kind": value.kind} if isinstance(value, Accumulator) else {}
         return kind | {spec.name: _plain(getattr(value, spec.name)) for spec in dataclasses.fields(value)}
     return value
 
@@ -353,7 +382,9 @@ def exact_decimal(value: float) -> Fraction:
 
 def preset_names() -> list[str]:
     """The presets that come with the package."""
-    return sorted(p.name.removesuffix(".toml") for p in resources.files("lns.designs").iterdir() if p.name.endswith(".toml"))
+    return sorted(
+        p.name.removesuffix(".toml") for p in resources.files("lns.designs").iterdir() if p.name.endswith(".toml")
+    )
 
 
 def load(name: str | Path) -> Design:

@@ -2,14 +2,15 @@
 
 Two layers. The Python functions bound a real number by integer intervals of growing precision until its
 rounding is certain. The compiled one does the bulk of a table in float64 with a proven error bound - it uses nothing
-but IEEE multiplication and comparison, no library logarithm - and says which elements it could not decide; those go to the first layer.
+but IEEE multiplication and comparison, no library logarithm - and says which elements it could not decide; those go
+to the first layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from math import isqrt
 from typing import Any
 
@@ -93,7 +94,7 @@ def log2_real(x: Fraction) -> Real:
     return real
 
 
-@lru_cache(maxsize=None)
+@cache
 def _root(level: int, prec: int) -> int:
     """⌊2**(2**-level)·2**prec⌋, exact for level 0, else within 2 units."""
     return 2 << prec if level == 0 else isqrt(_root(level - 1, prec) << prec)
@@ -134,7 +135,7 @@ def gaussian_log(numerator: int, denominator_bits: int, scale_bits: int, differe
     return nearest(real)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _ln2_interval(prec: int) -> Interval:
     """Bounds of ln 2 = sum of 1/(k·2**k)."""
     terms = prec + 8
@@ -219,8 +220,10 @@ def log2_digits(
     Returns
     -------
     int64 array, bool array
-        The floors, and where they are certain. Each multiplication is off by at most 2**-53 and each squaring doubles what was there, so the last
-        square is off by less than 2**digits·(error + digits·2**-53); a last square further than that from 1 and from 2 has the true digits.
+        The floors, and where they are certain. Each multiplication is off by at most 2**-53 and each squaring
+        doubles what was there, so the last
+        square is off by less than 2**digits·(error + digits·2**-53); a last square further than that from 1 and
+        from 2 has the true digits.
     """
     out = np.empty(y.size, np.int64)
     certain = np.empty(y.size, np.bool_)
@@ -264,7 +267,9 @@ def gaussian_logs(
     fine, coarse = powers(1 << low, 0), powers(1 << (denominator_bits - low), low)
     octaves, fraction = numerators >> denominator_bits, numerators & ((1 << denominator_bits) - 1)
     # three roundings: two table entries and the product
-    power = np.ldexp(coarse[fraction >> low] * fine[fraction & ((1 << low) - 1)], -np.minimum(octaves, 1000).astype(np.int32))
+    power = np.ldexp(
+        coarse[fraction >> low] * fine[fraction & ((1 << low) - 1)], -np.minimum(octaves, 1000).astype(np.int32)
+    )
     if difference:
         argument = np.maximum(1.0 - power, 2.0**-60)
         error = 2.0**-50 * np.maximum(power / argument, 1.0)
@@ -274,7 +279,7 @@ def gaussian_logs(
     floors, certain = log2_digits(2.0 * mantissa, error, scale_bits + 1)
     twice = floors + ((exponent.astype(np.int64) - 1) << (scale_bits + 1))
     # -⌊t⌋ = ⌈-t⌉, and t is no integer where certain: ⌊-t⌋ = -⌊t⌋ - 1
-    out = ((-twice if difference else twice + 1)) >> 1
+    out = (-twice if difference else twice + 1) >> 1
     for i in np.flatnonzero(~certain):
         out[i] = gaussian_log(int(numerators[i]), denominator_bits, scale_bits, difference)
     return out

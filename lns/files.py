@@ -47,7 +47,9 @@ def memh_text(values: npt.ArrayLike, width: int, title: str) -> str:
     digits = -(-width // 4)
     data = "".join(f"{v:0{digits}x}\n" for v in words)
     digest = hashlib.sha256(data.encode()).hexdigest()
-    return f"// {title}\n// {len(words)} words of {width} bits, for $readmemh; sha256 of the data lines {digest}\n{data}"
+    return (
+        f"// {title}\n// {len(words)} words of {width} bits, for $readmemh; sha256 of the data lines {digest}\n{data}"
+    )
 
 
 def read_memh(text: str) -> npt.NDArray[np.uint64]:

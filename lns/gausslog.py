@@ -15,7 +15,17 @@ import numpy.typing as npt
 from lns import exact
 from lns.files import atomic_write
 
-__all__ = ["Table", "TableError", "TableKind", "antilog_rom", "cache_dir", "log_rom", "rom_width", "table", "table_error"]
+__all__ = [
+    "Table",
+    "TableError",
+    "TableKind",
+    "antilog_rom",
+    "cache_dir",
+    "log_rom",
+    "rom_width",
+    "table",
+    "table_error",
+]
 
 Ints = npt.NDArray[np.int64]
 
@@ -207,7 +217,9 @@ def table_error(source: Table) -> dict[str, TableError]:
         values[: min(size, got.size)] = got[:size]
         error = values[first:] - sign * scale * np.log1p(sign * np.exp2(-d / scale)) / np.log(2.0)
         worst = int(np.argmax(np.abs(error)))
-        out[name] = TableError(float(error[worst]), int(d[worst]), float(error.mean()), float(np.sqrt(np.mean(error**2))))
+        out[name] = TableError(
+            float(error[worst]), int(d[worst]), float(error.mean()), float(np.sqrt(np.mean(error**2)))
+        )
     return out
 
 

@@ -1,7 +1,7 @@
 """The definition of every hardware unit, in plain integers.
 
-One function a unit, written to be read beside docs/spec.md, whose sections the docstrings name. Words go in and words come
-out; with each emitted word comes the `Event` flags it raised. Kernels and Verilog are judged against
+One function a unit, written to be read beside docs/spec.md, whose sections the docstrings name. Words go in and
+words come out; with each emitted word comes the `Event` flags it raised. Kernels and Verilog are judged against
 this file; speed is no reason to change it.
 """
 
@@ -13,9 +13,11 @@ from fractions import Fraction
 
 from lns import exact
 from lns.format import Event, LNSFormat, Rounding
-from lns.gausslog import Table
+from lns.gausslog import Ints, Table
 
 NONE = Event(0)
+
+Rom = Sequence[int] | Ints  # read one entry at a time
 
 
 # --- words (section 1) ---------------------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ def shift(value: int, places: int) -> int:
     return value << places if places >= 0 else value >> -places
 
 
-def antilog(p: int, h: int, rom: Sequence[int], rom_bits: int, frac_bits: int) -> int:
+def antilog(p: int, h: int, rom: Rom, rom_bits: int, frac_bits: int) -> int:
     """2**(p/2**F) in units of 2**-h, from a ROM of T bits, truncated (section 4)."""
     i, q = p % (1 << frac_bits), p >> frac_bits
     return shift(int(rom[i]), q - (rom_bits - 1) + h)
@@ -190,7 +192,7 @@ class LinearDot:
 
     a: LNSFormat
     b: LNSFormat
-    rom: Sequence[int]
+    rom: Rom
     rom_bits: int
     guard: int
     bits: int
@@ -244,7 +246,7 @@ def dot_linear(a: Sequence[int], b: Sequence[int], unit: LinearDot) -> tuple[int
 
 
 def linear_to_log(
-    value: int, least_exponent: int, rom: Sequence[int], index_bits: int, fmt: LNSFormat, offset: int = 0
+    value: int, least_exponent: int, rom: Rom, index_bits: int, fmt: LNSFormat, offset: int = 0
 ) -> tuple[int, Event]:
     """An accumulator whose least bit weighs 2**least_exponent (offsets in) to a word (section 6)."""
     if value == 0:
@@ -313,7 +315,7 @@ class UpdateUnit:
     gradient: LNSFormat
     moment: LNSFormat
     table: Table
-    rom: Sequence[int]
+    rom: Rom
     rom_bits: int
     step_frac_bits: int
     rounding: Rounding
@@ -392,7 +394,7 @@ def lfsr_draw(state: int, r: int) -> tuple[int, int]:
     return state, state % (1 << r)
 
 
-# --- loss unit (section 9) ---------------------------------------------------------------------------------------------
+# --- loss unit (section 9) -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,7 +405,7 @@ class LossUnit:
     loss: LNSFormat
     error: LNSFormat
     table: Table
-    rom: Sequence[int]
+    rom: Rom
     rom_bits: int
     scale: int
     rounding: Rounding
@@ -438,13 +440,15 @@ def loss(
         elif d == 0:
             word, event = 0, NONE
         else:
-            word, event = convert_raw(-db(d, unit.table), 1, unit.loss.frac_bits, unit.error, unit.rounding, error_offset)
+            word, event = convert_raw(
+                -db(d, unit.table), 1, unit.loss.frac_bits, unit.error, unit.rounding, error_offset
+            )
         words.append(word)
         flags.append(events | clamped | event)
     return words, flags, total - codes[target][0]
 
 
-# --- ReLU, maximum, order (section 10); offsets (section 11) -----------------------------------------------------------
+# --- ReLU, maximum, order (section 10); offsets (section 11) ---------------------------------------------------------
 
 
 def relu(a: int, fmt: LNSFormat) -> int:

@@ -1,4 +1,5 @@
-"""The units of a design: its widths and constants turned into ROMs, once, for definition, kernels, Verilog and reports alike."""
+"""The units of a design: its widths and constants turned into ROMs, once, for definition, kernels, Verilog and
+reports alike."""
 
 from __future__ import annotations
 
@@ -63,7 +64,9 @@ class Units:
         rom = self._corrections
         return int(rom[distance]) if distance < rom.size else 0
 
-    def update_constants(self, t: int, offset: int, previous_offset: int, lr: Fraction | None = None) -> UpdateConstants:
+    def update_constants(
+        self, t: int, offset: int, previous_offset: int, lr: Fraction | None = None
+    ) -> UpdateConstants:
         """The controller's constants for one tensor (spec, section 8).
 
         Parameters

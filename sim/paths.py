@@ -8,7 +8,8 @@ _CHECKOUT = {"rtl": "rtl", "cocotb": "tests/cocotb"}
 
 
 def data_dir(name: str) -> Path:
-    """The folder of the Verilog (``rtl``) or of the benches (``cocotb``): package data when installed, else the checkout's.
+    """The folder of the Verilog (``rtl``) or of the benches (``cocotb``): package data when installed, else the
+    checkout's.
 
     Raises
     ------

@@ -10,6 +10,6 @@ from lns.kernels.loss import loss
 from lns.kernels.update import draws, lfsr_seeds, update
 
 __all__ = [
-    "add", "argmax", "convert", "div", "dot_linear", "dot_log", "draws", "lfsr_seeds", "linear_to_log", "loss", "maximum", "mul",
-    "relu", "sqrt", "square", "update",
+    "add", "argmax", "convert", "div", "dot_linear", "dot_log", "draws", "lfsr_seeds", "linear_to_log", "loss",
+    "maximum", "mul", "relu", "sqrt", "square", "update",
 ]  # fmt: skip

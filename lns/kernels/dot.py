@@ -1,6 +1,7 @@
 """Matrix products: every element is one dot product, in the order of the specification (sections 5 to 7).
 
-Rows of the result are independent, so threads share them out and cannot change a bit. Inside a row the loop over n is innermost: it runs over
+Rows of the result are independent, so threads share them out and cannot change a bit. Inside a row the loop over n
+is innermost: it runs over
 contiguous memory and each n is an accumulator of its own, so vectorising it changes no order either.
 """
 
@@ -55,14 +56,17 @@ def _threads_pay(m: int, n: int, k: int) -> bool:
 
 # --- linear accumulator ----------------------------------------------------------------------------------------------
 #
-# A product looks up its signed term at index 2·(p - p_first) + sign, p_first being the first product code with a table entry.
+# A product looks up its signed term at index 2·(p - p_first) + sign, p_first being the first product code with a
+# table entry.
 # Products further below, and all products with a zero, have negative indices: they look up the two zeros at the front.
 
 
 @lru_cache(maxsize=64)
-def _terms(a: LNSFormat, b: LNSFormat, rom: bytes, rom_bits: int, guard: int, bits: int, lanes: int) -> tuple[Array, Array, int]:
+def _terms(
+    a: LNSFormat, b: LNSFormat, rom: bytes, rom_bits: int, guard: int, bits: int, lanes: int
+) -> tuple[Array, Array, int]:
     """(terms for a positive a, terms for a negative a, p_first) of a linear dot product."""
-    unit = LinearDot(a, b, np.frombuffer(rom, np.int64), rom_bits, guard, bits, lanes)  # type: ignore[arg-type]
+    unit = LinearDot(a, b, np.frombuffer(rom, np.int64), rom_bits, guard, bits, lanes)
     largest, f = unit.product_code(a.max_raw, b.max_raw), unit.frac_bits
     first = max(largest - ((guard + 2) << f), unit.product_code(a.min_raw, b.min_raw))
     p = np.arange(first, largest + 1)
@@ -111,7 +115,9 @@ def _linear_rows(ia, negative, ib, positive_terms, negative_terms, saturating, l
     for m in nb.prange(ia.shape[0]):
         acc = np.empty(ib.shape[1], positive_terms.dtype)
         if saturating:
-            _linear_row_saturating(ia[m], negative[m], ib, positive_terms, negative_terms, lanes, least, most, acc, events[m])
+            _linear_row_saturating(
+                ia[m], negative[m], ib, positive_terms, negative_terms, lanes, least, most, acc, events[m]
+            )
         else:
             _linear_row(ia[m], negative[m], ib, positive_terms, negative_terms, acc)
         out[m] = acc
@@ -144,7 +150,9 @@ def dot_linear(a: Words, b: Words, unit: LinearDot) -> tuple[npt.NDArray[np.int6
     """
     _check(a, b, unit)
     rom = np.ascontiguousarray(unit.rom, np.int64).tobytes()
-    positive_terms, negative_terms, first = _terms(unit.a, unit.b, rom, unit.rom_bits, unit.guard, unit.bits, unit.lanes)
+    positive_terms, negative_terms, first = _terms(
+        unit.a, unit.b, rom, unit.rom_bits, unit.guard, unit.bits, unit.lanes
+    )
     f = unit.frac_bits
     wide = max(unit.a.code_bits + f - unit.a.frac_bits, unit.b.code_bits + f - unit.b.frac_bits) > 26
     dtype, zero = (np.int64, -(1 << 60)) if wide else (np.int32, -(1 << 29))
@@ -158,7 +166,8 @@ def dot_linear(a: Words, b: Words, unit: LinearDot) -> tuple[npt.NDArray[np.int6
     limit = 1 << (unit.bits - 1)
     saturating = a.shape[1] > unit.safe_length
     run(
-        ia, _negative(a, unit.a), ib, positive_terms, negative_terms, saturating, unit.lanes, -limit, limit - 1, out, events
+        ia, _negative(a, unit.a), ib, positive_terms, negative_terms,
+        saturating, unit.lanes, -limit, limit - 1, out, events,
     )  # fmt: skip
     return out, events
 
@@ -175,7 +184,9 @@ def _linear_to_log(values, least_exponent, rom, index_bits, max_code, frac_bits,
             for step in (32, 16, 8, 4, 2, 1):
                 if magnitude >> (e + step):
                     e += step
-            m = (magnitude >> (e - index_bits) if e >= index_bits else magnitude << (index_bits - e)) & ((1 << index_bits) - 1)
+            m = (magnitude >> (e - index_bits) if e >= index_bits else magnitude << (index_bits - e)) & (
+                (1 << index_bits) - 1
+            )
             computed = ((e + least_exponent - offset) << frac_bits) + rom[m] + bias
             word, event = emit(value < 0, computed, max_code)
         out[i], events[i] = word, event
@@ -193,10 +204,11 @@ def linear_to_log(
     return out, events
 
 
-# --- log accumulator ---------------------------------------------------------------------------------------------------
+# --- log accumulator -------------------------------------------------------------------------------------------------
 #
 # A partial sum is a code and a sign apart. Zero is a code far below every real one: its distance to anything is
-# beyond the table, so "a zero operand returns the other" needs no case of its own. The table holds sb, then -db; its first -db entry, the distance
+# beyond the table, so "a zero operand returns the other" needs no case of its own. The table holds sb, then -db;
+# its first -db entry, the distance
 # 0 of unlike signs, takes any code to far below 1.
 
 _ZERO = -(1 << 29)
@@ -214,7 +226,8 @@ def _sums(table: Any, dtype: Any) -> tuple[Array, int]:
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _add_rows(code, negative, other, other_negative, sums, half, max_code, index, flags):  # type: ignore[no-untyped-def]
-    """code, negative ← their log-adds with other, other_negative; three passes, of which the first and last vectorise."""
+    """code, negative ← their log-adds with other, other_negative; three passes, of which the first and last
+    vectorise."""
     for n in range(code.size):
         d = abs(code[n] - other[n])
         index[n] = min(d, half - 1) + (half if negative[n] != other_negative[n] else 0)
@@ -256,7 +269,17 @@ def _log_row(row, row_negative, ib, b_negative, sums, half, max_code, lanes, cod
     while width > 1:
         width //= 2
         for i in range(width):
-            _add_rows(codes[2 * i], negatives[2 * i], codes[2 * i + 1], negatives[2 * i + 1], sums, half, max_code, index, flags)
+            _add_rows(
+                codes[2 * i],
+                negatives[2 * i],
+                codes[2 * i + 1],
+                negatives[2 * i + 1],
+                sums,
+                half,
+                max_code,
+                index,
+                flags,
+            )
             codes[i], negatives[i] = codes[2 * i], negatives[2 * i]
     for n in range(size):
         out[n] = 0 if codes[0, n] < 1 else codes[0, n] | (max_code + 1 if negatives[0, n] else 0)
@@ -295,9 +318,13 @@ def dot_log(a: Words, b: Words, unit: LogDot) -> tuple[Words, Events]:
     _check(a, b, unit)
     f = unit.acc.frac_bits
     a_shift, b_shift = f - unit.a.frac_bits, f - unit.b.frac_bits
-    widest = max(unit.a.code_bits + a_shift, unit.b.code_bits + b_shift, unit.acc.code_bits, abs(unit.offset << f).bit_length())
+    widest = max(
+        unit.a.code_bits + a_shift, unit.b.code_bits + b_shift, unit.acc.code_bits, abs(unit.offset << f).bit_length()
+    )
     if widest > 25:
-        raise ValueError(f"aligned codes of at most 25 bits are supported, {unit.a} times {unit.b} into {unit.acc} needs {widest}")
+        raise ValueError(
+            f"aligned codes of at most 25 bits are supported, {unit.a} times {unit.b} into {unit.acc} needs {widest}"
+        )
     start = -(unit.a.bias << a_shift) - (unit.b.bias << b_shift) - (unit.offset << f) + unit.acc.bias
     ia = _shares(a, unit.a, 1 << a_shift, start, _ZERO, np.int32)
     ib = _shares(b, unit.b, 1 << b_shift, 0, _ZERO, np.int32)
@@ -306,6 +333,7 @@ def dot_log(a: Words, b: Words, unit: LogDot) -> tuple[Words, Events]:
     out, events = np.empty((m, n), unit.acc.dtype), np.empty((m, n), np.uint8)
     run = _log_parallel if _threads_pay(m, n, a.shape[1]) else _log_serial
     run(
-        ia, _negative(a, unit.a), ib, _negative(b, unit.b).view(np.uint8), sums, half, unit.acc.max_code, unit.lanes, out, events
+        ia, _negative(a, unit.a), ib, _negative(b, unit.b).view(np.uint8),
+        sums, half, unit.acc.max_code, unit.lanes, out, events,
     )  # fmt: skip
     return out, events

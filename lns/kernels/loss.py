@@ -34,10 +34,10 @@ def _code(z, offset, z_max, z_frac, scale, rom, rom_bits, frac_bits, max_code): 
 
 
 @nb.njit(cache=True)
-def _loss(
+def _loss(  # type: ignore[no-untyped-def]
     z, targets, z_offset, z_max, z_frac, scale, rom, rom_bits, max_code, frac_bits, sb, db,
     e_max, e_frac, e_offset, nearest, codes, out, events, losses,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     rows, classes = z.shape
     for b in range(rows):
         total, summed = np.int64(0), 0
@@ -84,7 +84,9 @@ def loss(
     losses = np.empty(len(logits), np.int64)
     targets = np.asarray(targets, np.int64)
     if logits.ndim != 2 or targets.shape != (len(logits),) or np.any((targets < 0) | (targets >= logits.shape[1])):
-        raise ValueError(f"logits {logits.shape} need one target class each, below {logits.shape[-1]}; got {targets.shape}")
+        raise ValueError(
+            f"logits {logits.shape} need one target class each, below {logits.shape[-1]}; got {targets.shape}"
+        )
     _loss(
         np.ascontiguousarray(logits), targets, logit_offset, unit.logit.max_code, unit.logit.frac_bits, unit.scale,
         unit.rom, unit.rom_bits, unit.loss.max_code, unit.loss.frac_bits, *dense(unit.table),

@@ -56,10 +56,10 @@ def draws(states: npt.NDArray[np.uint32], count: int, r: int) -> npt.NDArray[np.
 
 
 @nb.njit(cache=True)
-def _update(
+def _update(  # type: ignore[no-untyped-def]
     w, g, v, random, w_max, g_max, g_shift, v_max, frac_bits, sb, db, rom, rom_bits, r, stochastic, flip,
     read, term, correction, clip, lr, w_events, v_events,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     g_bias, v_bias = (g_max >> 1) + 1, (v_max >> 1) + 1
     fraction, half, fine_mask = (1 << frac_bits) - 1, 1 << r, (1 << r) - 1
     for i in range(w.size):
@@ -103,7 +103,12 @@ def _update(
 
 
 def update(
-    w: Words, g: Words, v: Words, unit: UpdateUnit, constants: UpdateConstants, random: npt.NDArray[np.uint32] | None = None
+    w: Words,
+    g: Words,
+    v: Words,
+    unit: UpdateUnit,
+    constants: UpdateConstants,
+    random: npt.NDArray[np.uint32] | None = None,
 ) -> tuple[Events, Events]:
     """One Madam step of a tensor, in place.
 
@@ -121,7 +126,9 @@ def update(
     formats = (unit.weight, unit.gradient, unit.moment)
     for array, fmt in zip((w, g, v), formats, strict=True):
         if array.shape != w.shape or array.dtype != fmt.dtype or not array.flags.c_contiguous:
-            raise ValueError(f"w, g, v must be C-contiguous, of one shape and of dtypes {[str(f.dtype) for f in formats]}")
+            raise ValueError(
+                f"w, g, v must be C-contiguous, of one shape and of dtypes {[str(f.dtype) for f in formats]}"
+            )
     stochastic = unit.rounding is Rounding.STOCHASTIC
     if stochastic and (random is None or random.size != w.size):
         raise ValueError(f"stochastic rounding needs one random word for each of the {w.size} elements")

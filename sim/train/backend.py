@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,8 @@ Targets = npt.NDArray[np.int64]
 
 
 class Backend(Protocol):
-    """Words in, words and uint8 event flags out; offsets in octaves. All arrays are NumPy arrays of the formats' dtypes."""
+    """Words in, words and uint8 event flags out; offsets in octaves. All arrays are NumPy arrays of the formats'
+    dtypes."""
 
     name: str
 
@@ -115,7 +117,8 @@ class ReferenceBackend:
         self, words: Words, source: LNSFormat, fmt: LNSFormat, source_offset: int, offset: int
     ) -> tuple[Words, Events]:
         pairs = [
-            reference.convert(word, source, fmt, source_offset, offset, self.rounding) for word in words.ravel().tolist()
+            reference.convert(word, source, fmt, source_offset, offset, self.rounding)
+            for word in words.ravel().tolist()
         ]
         out = np.array([word for word, _ in pairs], fmt.dtype).reshape(words.shape)
         return out, np.array([event for _, event in pairs], np.uint8).reshape(words.shape)
@@ -152,7 +155,7 @@ class ReferenceBackend:
         return w_events, v_events
 
 
-BACKENDS = {"numba": NumbaBackend, "reference": ReferenceBackend}
+BACKENDS: dict[str, Callable[[Units], Backend]] = {"numba": NumbaBackend, "reference": ReferenceBackend}
 
 
 def count_events(events: Events) -> npt.NDArray[np.int64]:

@@ -5,7 +5,7 @@ A baseline has the interface of `sim.train.chip.Chip`, so the training loop does
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -119,10 +119,13 @@ class Madam(_Keeper):
 
 
 class BBitMadam(_Keeper):
-    """B-bit Madam as first published (Bernstein et al. 2020, section 5): |w| = cap·exp(-base_lr·i) with an integer level i.
+    """B-bit Madam as first published (Bernstein et al. 2020, section 5): |w| = cap·exp(-base_lr·i) with an integer
+    level i.
 
-    i ← clip(i + round_half_even(lr_factor·n)·sign w, 0, levels - 1), levels = 2**bits; base_lr is 0.001 at 12 bits and 4 times as much for 2 bits
-    less, so that the range stays. Levels start uniform at random, signs are the initial weights'. lr = base_lr·lr_factor, 0.016 at the start.
+    i ← clip(i + round_half_even(lr_factor·n)·sign w, 0, levels - 1), levels = 2**bits; base_lr is 0.001 at 12 bits
+    and 4 times as much for 2 bits
+    less, so that the range stays. Levels start uniform at random, signs are the initial weights'. lr =
+    base_lr·lr_factor, 0.016 at the start.
     """
 
     default_lr = 0.016
@@ -141,7 +144,7 @@ class BBitMadam(_Keeper):
         return self._value(np.sign(w), level, self.caps[-1])
 
     def _value(self, sign: Floats, level: Floats, cap: float) -> Floats:
-        return sign * sign.dtype.type(cap) * np.exp(-sign.dtype.type(self.base_lr) * level)
+        return sign * cap * np.exp(-self.base_lr * level)
 
     def step(self, index: int, w: Floats, g: Floats, t: int, lr: float) -> None:
         level, sign = self.kept["level"][index], np.sign(w)
@@ -151,13 +154,13 @@ class BBitMadam(_Keeper):
         w[:] = self._value(sign, level, self.caps[index])
 
 
-BASELINES: dict[str, Any] = {
-    "float32-sgd": SGD,
-    "float32-adam": Adam,
-    "float32-madam": Madam,
-    "bbit-madam12": lambda: BBitMadam(12),
-    "bbit-madam10": lambda: BBitMadam(10),
-    "bbit-madam8": lambda: BBitMadam(8),
+BASELINES: dict[str, tuple[Callable[[], Any], str]] = {
+    "float32-sgd": (SGD, "SGD with momentum 0.9, in float32"),
+    "float32-adam": (Adam, "Adam, in float32"),
+    "float32-madam": (Madam, "Madam, in float32"),
+    "bbit-madam12": (lambda: BBitMadam(12), "12-bit Madam as first published, forward and backward in float32"),
+    "bbit-madam10": (lambda: BBitMadam(10), "10-bit Madam as first published"),
+    "bbit-madam8": (lambda: BBitMadam(8), "8-bit Madam as first published"),
 }
 
 
@@ -193,7 +196,7 @@ class FloatNetwork:
         """Gradients of the mean loss, one a layer, and what the batch gave."""
         layers = self.forward(x)
         error, result = self._loss(layers[-1], targets)
-        error /= self.dtype.type(len(x))
+        error /= len(x)
         out: list[Floats] = []
         for index in reversed(range(len(self.weights))):
             out.insert(0, error.T @ layers[index])
@@ -223,7 +226,7 @@ class FloatNetwork:
 
     def encode_inputs(self, x: npt.NDArray[Any], scale: float = 1.0) -> Floats:
         """Inputs as real numbers: level/scale."""
-        values = x.astype(self.dtype) / self.dtype.type(scale)
+        values = x.astype(self.dtype) / scale
         if np.isnan(values).any():
             raise ValueError(f"inputs hold {int(np.isnan(values).sum())} NaN")
         return values

@@ -80,7 +80,8 @@ class Chip:
     ----------
     weights, moments : lists of words, (outputs, inputs + 1)
     activations, errors, gradients : lists of `Tensor`
-        ``activations[0]`` is the input, ``activations[l]`` the output of layer l; errors and gradients have an entry a layer.
+        ``activations[0]`` is the input, ``activations[l]`` the output of layer l; errors and gradients have an
+        entry a layer.
     events : dict
         Counts by tensor kind, in the order of `Event`.
     """
@@ -133,7 +134,13 @@ class Chip:
         for number, (w, w_offset) in enumerate(zip(operands, offsets, strict=True), 1):
             source, tensor = self.activations[number - 1], self.activations[number]
             words, events = self.backend.dot(
-                layers[-1], w.T, formats.activation, formats.operand, tensor.fmt, source.offset + w_offset, tensor.offset
+                layers[-1],
+                w.T,
+                formats.activation,
+                formats.operand,
+                tensor.fmt,
+                source.offset + w_offset,
+                tensor.offset,
             )
             if number < len(operands):
                 words = kernels.relu(words, tensor.fmt)
@@ -161,7 +168,7 @@ class Chip:
         error, events, losses = self.backend.loss(logits, targets, self.activations[-1].offset, last.offset)
         last.see(error, events)
         self._count("error", events)
-        gradients = []
+        gradients: list[Words] = []
         for index in reversed(range(len(operands))):
             below, tensor = layers[index], self.gradients[index]
             gradient, events = self.backend.dot(

@@ -39,16 +39,21 @@ class Dataset:
                 bad = int((~np.isfinite(x)).any(axis=1).argmax())
                 raise DataError(f"{self.name}: {part} input {bad} holds a NaN or an infinity")
             if y.min() < 0 or y.max() >= self.classes:
-                raise DataError(f"{self.name}: {part} targets must be 0 to {self.classes - 1}, got {y.min()} to {y.max()}")
+                raise DataError(
+                    f"{self.name}: {part} targets must be 0 to {self.classes - 1}, got {y.min()} to {y.max()}"
+                )
         if self.train_x.shape[1:] != self.test_x.shape[1:]:
-            raise DataError(f"{self.name}: training inputs have {self.train_x.shape[1:]} features, test {self.test_x.shape[1:]}")
+            raise DataError(
+                f"{self.name}: training inputs have {self.train_x.shape[1:]} features, test {self.test_x.shape[1:]}"
+            )
 
     @property
     def features(self) -> int:
         return int(self.train_x.shape[1])
 
     def validation(self, fraction: float) -> Dataset:
-        """The training part alone, split: the last of a fixed shuffle are for validation, the test part is not touched."""
+        """The training part alone, split: the last of a fixed shuffle are for validation, the test part is not
+        touched."""
         order = np.random.default_rng(0).permutation(len(self.train_x))
         held = round(len(order) * fraction)
         if not 0 < held < len(order):
@@ -90,7 +95,8 @@ def _find(folder: Path, stem: str) -> Path:
 def idx_folder(folder: Path, name: str) -> Dataset:
     """Train and test images and labels named as MNIST's, in one folder.
 
-    Integer levels are taken as level/largest of the type, real numbers as they are, over the largest magnitude if that is above 1.
+    Integer levels are taken as level/largest of the type, real numbers as they are, over the largest magnitude if
+    that is above 1.
     """
     arrays = {}
     for key, part in (("train", "train"), ("test", "t10k")):
@@ -115,7 +121,9 @@ def _digits() -> Dataset:
 
 def _fashion_mnist() -> Dataset:
     if not FASHION_MNIST.is_dir():
-        raise DataError(f"Fashion-MNIST is not in {FASHION_MNIST}: apt install dataset-fashion-mnist, or give a folder of IDX files")
+        raise DataError(
+            f"Fashion-MNIST is not in {FASHION_MNIST}: apt install dataset-fashion-mnist, or give a folder of IDX files"
+        )
     return idx_folder(FASHION_MNIST, "fashion-mnist")
 
 

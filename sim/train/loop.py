@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +25,8 @@ Learner = Chip | FloatNetwork
 
 
 def initial_weights(sizes: list[int], seed: int) -> list[npt.NDArray[np.float64]]:
-    """Normal weights of variance 2/inputs (He et al. 2015), biases included: a weight that learns multiplicatively must not start at zero.
+    """Normal weights of variance 2/inputs (He et al. 2015), biases included: a weight that learns multiplicatively
+    must not start at zero.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ def initial_weights(sizes: list[int], seed: int) -> list[npt.NDArray[np.float64]
     float64 arrays, (outputs, inputs + 1), the bias in the last column
     """
     rng = np.random.default_rng([seed, 0x1217])
-    pairs = zip(sizes[:-1], sizes[1:], strict=True)
+    pairs = itertools.pairwise(sizes)
     return [rng.normal(0.0, np.sqrt(2.0 / inputs), (outputs, inputs + 1)) for inputs, outputs in pairs]
 
 
@@ -48,7 +51,7 @@ def build(config: RunConfig, design: Design | None, data: Dataset, backend: str 
         return Chip(design, weights, config.seed, backend)
     if config.learner not in BASELINES:
         raise RunError(f"{config.learner}: no such baseline; known are {', '.join(BASELINES)}")
-    return FloatNetwork(BASELINES[config.learner](), weights, config.seed)
+    return FloatNetwork(BASELINES[config.learner][0](), weights, config.seed)
 
 
 def events_by_name(learner: Learner) -> dict[str, dict[str, int]]:
@@ -94,7 +97,7 @@ def train(
     if config.validation:
         data = data.validation(config.validation)
     learner = build(config, design, data, backend)
-    base_lr = design.update.lr if design is not None else BASELINES[config.learner]().default_lr
+    base_lr = design.update.lr if design is not None else BASELINES[config.learner][0]().default_lr
 
     batches = -(-len(data.train_x) // config.batch)
     steps = config.epochs * batches
@@ -138,12 +141,20 @@ def train(
             save()
             _show(bar, row, learner)
     result_row = run.metrics()[-1]
-    run.write("result.json", _json(result_row))
+    run.write("result.json", json.dumps(result_row, indent=2) + "\n")
     return result_row
 
 
 def _epoch_metrics(
-    epoch: int, done: int, rate: float, loss: float, correct: int, samples: int, learner: Learner, test_x: Any, data: Dataset
+    epoch: int,
+    done: int,
+    rate: float,
+    loss: float,
+    correct: int,
+    samples: int,
+    learner: Learner,
+    test_x: Any,
+    data: Dataset,
 ) -> dict[str, Any]:
     tested: StepResult = learner.evaluate(test_x, data.test_y)
     return {
@@ -172,12 +183,6 @@ def _short(count: int) -> str:
         if count >= size:
             return f"{count / size:.3g}{unit}"
     return str(count)
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value, indent=2) + "\n"
 
 
 def new_run(out: Path, config: RunConfig, design: Design | None) -> RunDirectory:

@@ -1,4 +1,5 @@
-"""Run directories: what was asked for, what came out, and a checkpoint from which a killed run goes on to the same bits."""
+"""Run directories: what was asked for, what came out, and a checkpoint from which a killed run goes on to the same
+bits."""
 
 from __future__ import annotations
 
@@ -27,8 +28,10 @@ class RunError(ValueError):
 class RunConfig:
     """What a run was asked to do; with the design it determines every bit of the result.
 
-    ``learner`` is ``chip`` or a float baseline's name; ``lr`` 0 means the design's or the baseline's own. The learning rate is divided by
-    ``lr_divisors[i]`` from the fraction ``lr_milestones[i]`` of all epochs on. ``validation`` is the part of the training set that replaces the test set
+    ``learner`` is ``chip`` or a float baseline's name; ``lr`` 0 means the design's or the baseline's own. The
+    learning rate is divided by
+    ``lr_divisors[i]`` from the fraction ``lr_milestones[i]`` of all epochs on. ``validation`` is the part of the
+    training set that replaces the test set
     (0: the test set is used). ``checkpoint_every`` counts steps; 0 means every epoch.
     """
 
@@ -70,7 +73,8 @@ class RunConfig:
 
 
 class RunDirectory:
-    """One folder a run: ``config.toml``, ``design.toml``, ``metrics.jsonl``, ``checkpoint.npz``, ``result.json``, ``curve.png``."""
+    """One folder a run: ``config.toml``, ``design.toml``, ``metrics.jsonl``, ``checkpoint.npz``, ``result.json``,
+    ``curve.png``."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -104,7 +108,8 @@ class RunDirectory:
         known = {f.name for f in fields(RunConfig)}
         if set(data) != known:
             raise RunError(f"{self.path}/config.toml: keys must be {sorted(known)}, got {sorted(data)}")
-        return RunConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return RunConfig(**values)
 
     def design(self) -> Design | None:
         """The design of a chip's run, None of a float baseline's."""
@@ -149,7 +154,9 @@ class RunDirectory:
             with atomic_write(self.path / "checkpoint.npz") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
         except OSError as error:
-            raise RunError(f"{self.path}/checkpoint.npz: {error.strerror}; the previous checkpoint is untouched") from None
+            raise RunError(
+                f"{self.path}/checkpoint.npz: {error.strerror}; the previous checkpoint is untouched"
+            ) from None
 
     def load(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]] | None:
         """(progress, state) of the checkpoint, None before the first one.

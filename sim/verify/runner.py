@@ -54,8 +54,8 @@ class InstanceReport:
         Bins that were hit less often than they must be.
     failures : tuple of str
         The first mismatches, and whatever else was wrong.
-    seconds, build_seconds : float
-        Wall time in all, and of it the build.
+    seconds : float
+        Wall time of build and simulation.
     build_dir : str
         Folder with logs and waves; gone afterwards unless a build root was given.
     """
