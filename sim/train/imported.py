@@ -30,7 +30,7 @@ def read_weights(path: Path) -> list[npt.NDArray[np.float64]]:
         If the file is damaged, arrays are missing or do not fit together, or a number is not finite.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(f"{path}: {error}") from None
