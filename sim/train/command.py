@@ -156,11 +156,12 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
 
 def run_demo(args: argparse.Namespace) -> int:
     """Digits, 64-32-10, on a chip and with float32 Madam; a run that is there is finished or shown again."""
-    rows, runs = {}, {}
+    rows, runs, chip_lr = {}, {}, load(args.design).update.lr
     for name in (args.design, "float32-madam"):
         learner, design = resolve(name, [])
         out = args.out / name
-        config = RunConfig(learner, "digits", (32,), args.epochs, 32, 0)
+        lr = chip_lr if design is None else 0.0  # float32 Madam at the chip's learning rate
+        config = RunConfig(learner, "digits", (32,), args.epochs, 32, 0, lr)
         run = RunDirectory(out) if (out / "config.toml").is_file() else new_run(out, config, design)
         if run.config() != config:
             raise RunError(f"{out}: holds another run; remove it or give another --out")

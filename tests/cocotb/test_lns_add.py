@@ -88,7 +88,12 @@ class AdderCoverage(Coverage):
         self.seen: dict[str, set[int]] = {"signs equal: distances": set(), "signs unlike: distances": set()}
         self.end = end = reach(fmt, source)
         furthest = fmt.max_code - 1
-        bins = ["zero a", "zero b", "both zero", "signs equal", "equal magnitudes, signs equal", "code max", "saturate"]
+        near = range(min(end, 1 << 12) + 1)  # far enough: what is reachable at all is so at short distances
+        bins = ["zero a", "zero b", "both zero", "signs equal", "equal magnitudes, signs equal"]
+        if reference.sb(0, source):
+            bins.append("saturate")
+        if any(d + reference.sb(d, source) < fmt.max_code for d in near):
+            bins.append("code max")
         if furthest:
             bins += ["a larger", "b larger"]
         if reference.sb(furthest, source) == 0:
@@ -102,10 +107,11 @@ class AdderCoverage(Coverage):
                 goals["signs unlike: distances"] = end + 1
             if furthest and reference.db(furthest, source) == 0:
                 goals["signs unlike: beyond the table"] = 1
-            # at distance d the smallest larger code is d + 1
-            lowest = [d + 1 - reference.db(d, source) for d in range(1, min(end, 1 << 12) + 1)]
-            if any(code <= 0 for code in lowest):
-                goals |= {"underflow": 1, "code 1": 1}
+            # at distance d the larger code is at least d + 1
+            if any(reference.db(d, source) > d for d in near[1:]):
+                goals["underflow"] = 1
+            if any(d <= reference.db(d, source) < fmt.max_code for d in near[1:]):
+                goals["code 1"] = 1
         super().__init__(goals)
 
     def sample(self, pair: Pair) -> None:
