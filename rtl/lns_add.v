@@ -1,6 +1,6 @@
 // Log-adder: a + b of one format (docs/spec.md, section 3; lns/reference.py: add).
 //
-// Combinational. Parameters and the ROM images come from the design; a ROM that the kind does not have keeps its defaults.
+// Combinational. Parameters and ROM images come from the design; those of ROMs that the kind lacks keep their defaults.
 module lns_add #(
   parameter int BITS          = 8,   // width B of a word
   parameter int FRAC_BITS     = 3,   // F

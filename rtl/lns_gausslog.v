@@ -51,11 +51,15 @@ module lns_gausslog #(
         initial $readmemh(SLOPE_FILE, slope);
       end
 
-      // slope·x never exceeds base, so base's width is enough for the exact product and for the difference
-      logic [K-1:0]        position;
-      logic [ROM_BITS-1:0] height;
+      // base - slope·x in full width; it is never negative
+      localparam int FineBits = (ROM_BITS > SLOPE_BITS + K) ? ROM_BITS : SLOPE_BITS + K;
+
+      logic [K-1:0]          position;
+      logic [FineBits-1:0]   fine;
+      logic [VALUE_BITS-1:0] height;
       assign position = K'(distance_i);
-      assign height   = (rom[index] - ROM_BITS'(slope[index]) * ROM_BITS'(position)) >> G;
+      assign fine     = FineBits'(rom[index]) - FineBits'(slope[index]) * FineBits'(position);
+      assign height   = VALUE_BITS'(fine >> G);
 
       if (DIFFERENCE != 0) begin : gen_first
         // near d = 0 db falls too steeply for a straight line
@@ -65,10 +69,10 @@ module lns_gausslog #(
         end
         logic [VALUE_BITS-1:0] near, far;
         assign near    = VALUE_BITS'(first[position]);
-        assign far     = in_rom ? VALUE_BITS'(height) : '0;
+        assign far     = in_rom ? height : '0;
         assign value_o = (bucket == '0) ? near : far;
       end else begin : gen_no_first
-        assign value_o = in_rom ? VALUE_BITS'(height) : '0;
+        assign value_o = in_rom ? height : '0;
       end
 
     end
@@ -76,21 +80,21 @@ module lns_gausslog #(
   end else if (KIND == KindMitchell) begin : gen_mitchell
 
     // d = q·2^F + r: 2^-d is (1 - r/2) >> q to first order, and log2(1 + x) is x to first order
-    localparam int WorkBits = FRAC_BITS + 2;
-    localparam logic [WorkBits-1:0] One = WorkBits'(1) << FRAC_BITS;
+    localparam logic [FRAC_BITS:0] One = (FRAC_BITS + 1)'(1) << FRAC_BITS;
 
     logic [CODE_BITS-1:0] octaves;
-    logic [WorkBits-1:0]  rest, x;
+    logic [FRAC_BITS+1:0] twice;  // 2 - r/2^F
+    logic [FRAC_BITS:0]   x;
     assign octaves = distance_i >> FRAC_BITS;
-    assign rest    = WorkBits'(distance_i & ~(octaves << FRAC_BITS));
-    assign x       = (((One << 1) - rest) >> 1) >> octaves;
+    assign twice   = {One, 1'b0} - (FRAC_BITS + 2)'(distance_i & ~(octaves << FRAC_BITS));
+    assign x       = (FRAC_BITS + 1)'((twice >> 1) >> octaves);
 
     if (DIFFERENCE == 0) begin : gen_sum
       assign value_o = VALUE_BITS'(x);
     end else begin : gen_difference
 
       // Mitchell's logarithm of y = 1 - x: the place of the leading one, and the bits under it as the fraction
-      logic [WorkBits-1:0]   y, fraction;
+      logic [FRAC_BITS:0]    y, fraction;
       logic [VALUE_BITS-1:0] below;
       assign y = One - x;
 

@@ -63,7 +63,11 @@ class TestEveryPrecision:
         x = [rng.choice([1, -1]) * math.ldexp(1 + rng.random(), rng.randrange(-1022, 1023)) for _ in range(150)]
         x += [rng.choice([1, -1]) * rng.randrange(1 << rng.randrange(1, 52)) * LEAST for _ in range(50)]
         x += SPECIAL + [math.ldexp(1.0, rng.randrange(-1074, 1024)) for _ in range(20)]
-        for fmt, offset in ((LNSFormat(32, frac_bits), 0), (LNSFormat(32, frac_bits), 900), (LNSFormat(32, frac_bits, False), -1000)):
+        for fmt, offset in (
+            (LNSFormat(32, frac_bits), 0),
+            (LNSFormat(32, frac_bits), 900),
+            (LNSFormat(32, frac_bits, False), -1000),
+        ):
             values = x if fmt.signed else [abs(v) for v in x]
             got = encode(values, fmt, offset=offset, rounding=rounding)
             assert got.dtype == fmt.dtype
@@ -82,11 +86,13 @@ def test_random_floats_tell_down_from_nearest():
     assert (encode(x, F8) != encode(x, F8, rounding=Rounding.DOWN)).any()
 
 
-@pytest.mark.parametrize("fmt", [F8, LNSFormat(4, 0), LNSFormat(2, 0), LNSFormat(6, 2, False), LNSFormat(12, 9)], ids=str)
+@pytest.mark.parametrize(
+    "fmt", [F8, LNSFormat(4, 0), LNSFormat(2, 0), LNSFormat(6, 2, False), LNSFormat(12, 9)], ids=str
+)
 @pytest.mark.parametrize("rounding", [Rounding.NEAREST, Rounding.DOWN])
 @pytest.mark.parametrize("offset", [0, 3, -7])
 def test_the_edges_of_the_range(fmt, rounding, offset):
-    """Every boundary of a narrow format, those of underflow and of saturation among them, and against the definition."""
+    """Every boundary of a narrow format, those of underflow and of saturation among them."""
     n = range(fmt.min_raw - 3, fmt.max_raw + 3, max(1, fmt.max_code >> 8))
     x = np.array([boundary(i, fmt.frac_bits) for i in n]).reshape(-1) * 2.0**offset
     x = np.concatenate([x, 2.0 ** np.arange(-20, 20), [0.0, -0.0]])
@@ -137,7 +143,7 @@ def test_a_negative_zero_has_no_sign():
     assert encode([-0.0], LNSFormat(8, 3, False)).tolist() == [0]
 
 
-# --- words to real numbers ---------------------------------------------------------------------------------------
+# --- words to real numbers -------------------------------------------------------------------------------------------
 
 
 def expected_float(word, fmt, offset, dtype):

@@ -16,7 +16,17 @@ MP = mpmath.mp.clone()
 MP.prec = 200
 
 FULL = TableKind()
-KINDS = ["full", "coarse<0>", "coarse<1>", "coarse<2>", "coarse<4>", "linear<1,1>", "linear<2,6>", "linear<3,8>", "mitchell"]
+KINDS = [
+    "full",
+    "coarse<0>",
+    "coarse<1>",
+    "coarse<2>",
+    "coarse<4>",
+    "linear<1,1>",
+    "linear<2,6>",
+    "linear<3,8>",
+    "mitchell",
+]
 
 every_kind = pytest.mark.parametrize("kind", [TableKind.parse(kind) for kind in KINDS], ids=str)
 
@@ -41,7 +51,7 @@ def planted(source, rom, index):
     return Table(source.kind, source.frac_bits, roms)
 
 
-# --- golden values -----------------------------------------------------------------------------------------------
+# --- golden values ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -89,7 +99,7 @@ def test_a_float64_table_is_not_good_enough():
     assert (shortcut != table(FULL, 12).roms["sb"][1:]).any()
 
 
-# --- kinds ---------------------------------------------------------------------------------------------------------
+# --- kinds -----------------------------------------------------------------------------------------------------------
 
 
 @every_kind
@@ -101,7 +111,9 @@ class TestKinds:
     def test_whole_domain_against_the_independent_implementation(self, kind, frac_bits):
         source, (sb, db) = table(kind, frac_bits), independent.tables(independent_kind(kind), frac_bits)
         assert [reference.sb(d, source) for d in self.domain(frac_bits)] == [sb(d) for d in self.domain(frac_bits)]
-        assert [reference.db(d, source) for d in self.domain(frac_bits)[1:]] == [db(d) for d in self.domain(frac_bits)[1:]]
+        assert [reference.db(d, source) for d in self.domain(frac_bits)[1:]] == [
+            db(d) for d in self.domain(frac_bits)[1:]
+        ]
 
     def test_dense_is_the_definition(self, kind, frac_bits):
         source = table(kind, frac_bits)
@@ -129,9 +141,7 @@ def test_one_wrong_entry_is_seen(kind, rom):
     source = planted(table(TableKind.parse(kind), 3), rom, 2)
     tables = independent.tables(independent_kind(source.kind), 3)
     values = dense(source)
-    assert any(
-        values[i][d] != tables[i](d) for i in (0, 1) for d in range(1, values[i].size)
-    )
+    assert any(values[i][d] != tables[i](d) for i in (0, 1) for d in range(1, values[i].size))
 
 
 def test_coarse_0_is_full():
@@ -152,7 +162,8 @@ def test_names_round_trip(kind):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Full", "full<1>", "coarse", "coarse<>", "coarse<1,2>", "linear<2>", "linear<2,>", "mitchell<0>", None, 3]
+    "text",
+    ["", "Full", "full<1>", "coarse", "coarse<>", "coarse<1,2>", "linear<2>", "linear<2,>", "mitchell<0>", None, 3],
 )
 def test_other_names_are_refused(text):
     with pytest.raises(ValueError, match="a table is written full, coarse<k>, linear<k,g> or mitchell"):
@@ -181,7 +192,7 @@ def test_precisions_out_of_range(frac_bits):
         table(FULL, frac_bits)
 
 
-# --- error ---------------------------------------------------------------------------------------------------------
+# --- error -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("frac_bits", [3, 4, 6, 8, 10])
@@ -200,7 +211,9 @@ def test_errors_against_200_bits(kind):
     for name, entry, real, first in (("sb", reference.sb, real_sb, 0), ("db", reference.db, real_db, 1)):
         errors = [float(entry(d, source) - real(d, 4)) for d in range(first, size)]
         got = table_error(source)[name]
-        assert got.worst == pytest.approx(max(errors, key=abs)) and errors[got.worst_at - first] == pytest.approx(got.worst)
+        assert got.worst == pytest.approx(max(errors, key=abs)) and errors[got.worst_at - first] == pytest.approx(
+            got.worst
+        )
         assert got.mean == pytest.approx(sum(errors) / len(errors))
         assert got.rms == pytest.approx((sum(e * e for e in errors) / len(errors)) ** 0.5)
 
@@ -209,7 +222,7 @@ def test_a_wrong_entry_has_an_error_above_one_half():
     assert abs(table_error(planted(table(FULL, 3), "db", 7))["db"].worst) > 0.5
 
 
-# --- cache ---------------------------------------------------------------------------------------------------------
+# --- cache -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -314,7 +327,12 @@ def test_memory_images_round_trip(width):
 
 def test_a_changed_memory_image_is_refused():
     text = memh_text([1, 2, 3], 8, "three")
-    for changed in (text.replace("\n02\n", "\n03\n"), text.replace("\n02\n", "\n"), text.split("\n", 2)[2], text + "00\n"):
+    for changed in (
+        text.replace("\n02\n", "\n03\n"),
+        text.replace("\n02\n", "\n"),
+        text.split("\n", 2)[2],
+        text + "00\n",
+    ):
         with pytest.raises(ValueError, match="checksum"):
             read_memh(changed)
 
@@ -328,7 +346,9 @@ def test_a_word_must_fit_its_memory(value):
 # --- ROMs ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("frac_bits", "bits"), [(0, 1), (0, 8), (3, 1), (3, 2), (3, 8), (10, 14), (11, 12), (9, 32), (5, 3)])
+@pytest.mark.parametrize(
+    ("frac_bits", "bits"), [(0, 1), (0, 8), (3, 1), (3, 2), (3, 8), (10, 14), (11, 12), (9, 32), (5, 3)]
+)
 def test_antilog_rom(frac_bits, bits):
     rom = antilog_rom(frac_bits, bits)
     assert rom.size == 2**frac_bits and rom[0] == 2 ** (bits - 1)

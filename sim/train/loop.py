@@ -120,6 +120,7 @@ def train(
         run.save({"steps": done, "loss": loss, "correct": correct, "seconds": spent}, learner.state())
 
     started = time.monotonic()
+    tested: float | None = None
     bar = tqdm(total=steps, initial=done, unit="step", disable=None if progress else True, dynamic_ncols=True)
     with bar:
         while done < steps:
@@ -131,15 +132,19 @@ def train(
                 result = learner.step(train_x[chosen], data.train_y[chosen], rate)
                 done, loss, correct = done + 1, loss + result.loss, correct + result.correct
                 bar.update()
+                seen = first + len(chosen)
+                if done % 20 == 0:
+                    _show(bar, learner, epoch + 1, loss / seen, correct / seen, tested)
                 if after_step is not None:
                     after_step(done, learner)
                 if config.checkpoint_every and done % config.checkpoint_every == 0 and done % batches:
                     save()
             row = _epoch_metrics(epoch + 1, done, float(rate), loss, correct, len(order), learner, test_x, data)
+            tested = row["test_accuracy"]
             run.append_metrics(row | {"seconds": round(seconds + time.monotonic() - started, 3)})
+            _show(bar, learner, epoch + 1, row["train_loss"], row["train_accuracy"], tested)
             loss, correct = 0.0, 0
             save()
-            _show(bar, row, learner)
     result_row = run.metrics()[-1]
     run.write("result.json", json.dumps(result_row, indent=2) + "\n")
     return result_row
@@ -169,10 +174,12 @@ def _epoch_metrics(
     }
 
 
-def _show(bar: Any, row: dict[str, Any], learner: Learner) -> None:
-    """Accuracy and event counts beside the progress bar."""
+def _show(bar: Any, learner: Learner, epoch: int, loss: float, accuracy: float, tested: float | None) -> None:
+    """Loss, accuracy and event counts beside the progress bar."""
+    shown = {"epoch": str(epoch), "loss": f"{loss:.3f}", "train": f"{100 * accuracy:.1f}%"}
+    if tested is not None:
+        shown["test"] = f"{100 * tested:.2f}%"
     counts = total_events(learner)
-    shown = {"epoch": row["epoch"], "test": f"{100 * row['test_accuracy']:.2f}%", "loss": f"{row['train_loss']:.3f}"}
     names = {"sat": "saturate", "under": "underflow", "clip": "clip", "acc sat": "acc_saturate"}
     shown |= {short: _short(counts[name]) for short, name in names.items() if isinstance(learner, Chip)}
     bar.set_postfix(shown)

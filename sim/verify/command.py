@@ -13,7 +13,10 @@ from sim.verify.units import SOURCES, VerifyError
 
 WAVES_DIR = Path("sim_build")
 
-_ROW = "{:<8} {:<26} {:<28} {:<9} {:>12} {:<10} {:>10} {:>8} {:>7}  {}"
+_ROW = "{:<8} {:<26} {:<9} {:>12} {:>10} {:>10} {:>8} {:>8}  {:<6}  {}"
+_HEADER = _ROW.format(
+    "unit", "instance", "simulator", "transactions", "exhaustive", "mismatches", "coverage", "time", "result", "where"
+)
 
 
 def _natural(text: str) -> int:
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"lns verify: {error}", file=sys.stderr)
         return 2
     if not args.json:
-        print(_ROW.format(*"unit instance where simulator transactions exhaustive mismatches coverage time result".split()))
+        print(_HEADER)
     reports = []
     try:
         for unit in args.unit or SOURCES:
@@ -63,7 +66,6 @@ def _show(report: InstanceReport) -> None:
         _ROW.format(
             report.unit,
             report.instance,
-            report.label,
             report.simulator,
             report.transactions,
             "yes" if report.exhaustive else "no",
@@ -71,6 +73,7 @@ def _show(report: InstanceReport) -> None:
             f"{bins - len(report.uncovered)}/{bins}",
             f"{report.seconds:.1f} s",
             "passed" if report.passed else "FAILED",
+            report.label,
         ),
         flush=True,
     )

@@ -238,10 +238,12 @@ def _run(
     lanes = 1 if waves else _LANES
     benches = data_dir("cocotb")
     rtl = data_dir("rtl") if rtl_dir is None else rtl_dir
+    # the wrapper names every unit, so all of them are compiled
+    names = dict.fromkeys(name for sources in SOURCES.values() for name in sources)
     job = {
         "simulator": simulator,
         "toplevel": _TOP,
-        "sources": [*(str(rtl / name) for unit in SOURCES for name in SOURCES[unit]), str(benches / f"{_TOP}.v")],
+        "sources": [*(str(rtl / name) for name in names), str(benches / f"{_TOP}.v")],
         "parameters": {"LANES": lanes, "UNIT": list(SOURCES).index(instance.unit), **parameters(instance)},
         "test_module": f"test_{instance.unit}",
         "waves": waves,
@@ -252,7 +254,6 @@ def _run(
         "exhaustive": exhaustive,
         "count": pairs,
     }
-    job["sources"] = list(dict.fromkeys(job["sources"]))
     for name, text in rom_images(instance).items():
         (folder / name).write_text(text, "utf-8")
     (folder / "job.json").write_text(json.dumps(job, indent=1), "utf-8")

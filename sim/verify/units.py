@@ -35,7 +35,7 @@ _ROMS = {
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One unit with one set of parameters; ``label`` says where the design has it, ``table`` is None without a log-add."""
+    """One unit with one set of parameters; ``label`` says where the design has it. Only log-adders have a table."""
 
     unit: str
     label: str

@@ -1,7 +1,7 @@
 """What the benches of two-operand units share: job, driver, monitor, scoreboard and coverage.
 
-The design under test is ``lns_lanes.v``, LANES copies of the unit between registers. Operands go in and words come out in
-separate coroutines; the scoreboard compares every word and every event flag with the definition in `lns.reference`.
+The design under test is ``lns_lanes.v``, LANES copies of the unit between registers. Operands go in and words come out
+in separate coroutines; the scoreboard compares every word and every event flag with the definition in `lns.reference`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 
-import cocotb
 from lns import reference
 from lns.format import Event, LNSFormat
 from lns.gausslog import Table, TableKind, table
@@ -66,7 +66,7 @@ class Job:
 
 @dataclass
 class Coverage:
-    """Functional coverage: how often each bin was hit, and how often it must be. Bins that nothing can hit have no goal."""
+    """Functional coverage: how often each bin was hit, and how often it must be. What nothing can hit has no goal."""
 
     goals: dict[str, int]
     hits: dict[str, int] = field(default_factory=dict)
@@ -78,9 +78,7 @@ class Coverage:
         self.hits[name] = self.hits.get(name, 0) + count
 
     def uncovered(self) -> list[str]:
-        return [
-            f"{name} ({self.hits[name]} of {goal})" for name, goal in self.goals.items() if self.hits[name] < goal
-        ]
+        return [f"{name} ({self.hits[name]} of {goal})" for name, goal in self.goals.items() if self.hits[name] < goal]
 
 
 def show(word: int, fmt: LNSFormat) -> str:
@@ -212,7 +210,9 @@ def random_word(rng: random.Random, fmt: LNSFormat, code: int) -> int:
     return code | (fmt.sign_bit if rng.getrandbits(1) else 0)
 
 
-async def run(dut: Any, job: Job, pairs: list[Pair], model: Model, sample: Callable[[Pair], None], cover: Coverage) -> None:
+async def run(
+    dut: Any, job: Job, pairs: list[Pair], model: Model, sample: Callable[[Pair], None], cover: Coverage
+) -> None:
     """Drive all pairs, compare all results, write ``result.json`` beside the job, and fail on the least doubt."""
     scoreboard = Scoreboard(job, model)
     sent: deque[dict[int, Pair]] = deque()

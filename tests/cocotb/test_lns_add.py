@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import cocotb
 import lns_bench
 from lns_bench import Coverage, Job, Pair
 
-import cocotb
 from lns import reference
 from lns.format import LNSFormat
 from lns.gausslog import Table
@@ -35,7 +35,7 @@ class Stimuli:
         self.end = reach(self.fmt, self.table)
 
     def pair(self, larger: int, distance: int, unlike: bool) -> Iterator[Pair]:
-        """Two words at a distance under the larger code, in random order; none if the smaller one would have no code."""
+        """Two words at a distance, in random order; none if one of them would have no code."""
         if not 1 <= larger - distance <= larger <= self.fmt.max_code:
             return
         sign = self.fmt.sign_bit if self.random.getrandbits(1) else 0
@@ -58,7 +58,8 @@ class Stimuli:
 
     def distances(self) -> Iterator[Pair]:
         """Every distance to the end of the tables, so that every entry is read; the ends and the rest of the format."""
-        sweep = range(self.end + 1) if self.end < MOST_DISTANCES else self.random.sample(range(self.end), MOST_DISTANCES)
+        every: Sequence[int] = range(self.end + 1)
+        sweep = every if self.end < MOST_DISTANCES else self.random.sample(every, MOST_DISTANCES)
         ends = (self.end + step for step in range(-8, 9))
         for distance in (*sweep, *ends, self.fmt.max_code - 1):
             if 0 <= distance < self.fmt.max_code:
@@ -149,8 +150,10 @@ class AdderCoverage(Coverage):
             self.hit("saturate")
         elif computed <= 0 and distance:
             self.hit("underflow")
-        elif computed in (1, fmt.max_code):
-            self.hit("code 1" if computed == 1 else "code max")
+        elif computed:
+            for edge, bin_name in ((1, "code 1"), (fmt.max_code, "code max")):
+                if computed == edge:
+                    self.hit(bin_name)
 
 
 @cocotb.test()

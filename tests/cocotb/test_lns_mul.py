@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import cocotb
 import lns_bench
 from lns_bench import Coverage, Job, Pair
 
-import cocotb
 from lns import reference
 from lns.format import LNSFormat
 
