@@ -1,7 +1,7 @@
 """Accuracy of designs and float baselines over seeds and learning rates: the tables of docs/results.md.
 
-Each run is an ordinary run directory under --out; runs that are there are not repeated, and one that was interrupted goes on. Two
-examples, which choose learning rates on a validation part and then measure on the test set:
+Each run is an ordinary run directory under --out; runs that are there are not repeated, and one that was interrupted
+goes on. Two examples, which choose learning rates on a validation part and then measure on the test set:
 
     python benchmarks/accuracy.py --data digits --hidden 32 --batch 32 --epochs 40 --validation 0.1 --lr 0.01,0.02,0.04
     python benchmarks/accuracy.py --data digits --hidden 32 --batch 32 --epochs 40 --seeds 5
@@ -69,8 +69,8 @@ def main() -> int:
             name, lr, seed = jobs[job]
             row = job.result()
             results.setdefault((name, lr), []).append(row)
-            done = f"{name} lr {row['lr'] if lr == 0 else lr:g} seed {seed}: {100 * row['test_accuracy']:.2f} %"
-            print(done, file=sys.stderr, flush=True)
+            accuracy = f"{100 * row['test_accuracy']:.2f} %"
+            print(f"{name} lr {lr or 'own'} seed {seed}: {accuracy}", file=sys.stderr, flush=True)
 
     table = []
     for name, lr in itertools.product(args.names, rates):

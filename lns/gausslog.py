@@ -177,7 +177,8 @@ def table(kind: TableKind, frac_bits: int) -> Table:
         raise ValueError(f"tables can be built for 0 to 24 fraction bits, got {frac_bits}")
     path = cache_dir() / f"gausslog-{_GENERATION}-{kind.kind}-{kind.k}-{kind.g}-{frac_bits}.npz"
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:  # the zip's CRC guards the entries
+        # the zip's CRC guards the entries
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             roms = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, zipfile.BadZipFile):
         roms = _build(kind, frac_bits)

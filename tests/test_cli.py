@@ -64,7 +64,8 @@ def test_export_writes_the_words(capsys, trained, tmp_path):
 def test_imported_float_weights(capsys, tmp_path):
     """A float network runs on 16-bit words with nearly its own accuracy, and on 8-bit words not far below."""
     path = tmp_path / "float"
-    cli.main(["train", "float32-adam", "--hidden", "32", "--batch", "32", "--epochs", "30", "--quiet", "--out", str(path)])
+    network = ["--hidden", "32", "--batch", "32", "--epochs", "30"]
+    cli.main(["train", "float32-adam", *network, "--quiet", "--out", str(path)])
     with np.load(path / "checkpoint.npz") as checkpoint:
         arrays = {}
         for n in (1, 2):

@@ -20,7 +20,7 @@ BETA = 2.0 ** (-3 / 2**11)
 def scaled(frac_bits, **changes):
     """`madam8` with every width grown together: F fraction bits in all words, and what hangs on them.
 
-    Every format spans 32 octaves and the offsets leave 6 of them free, so that nothing saturates and nothing underflows.
+    Every format spans 32 octaves and the offsets leave 6 of them free: nothing saturates and nothing underflows.
     """
     word = f"lns<{frac_bits + 6},{frac_bits}>"
     names = ("activation", "error", "gradient", "operand", "weight")
@@ -48,7 +48,7 @@ def scaled(frac_bits, **changes):
 
 
 def distance(design, seed, corrupt=None):
-    """Mean |log2 of the weights' ratio| to float64 Madam after STEPS steps from the same weights, on the same batches."""
+    """Mean |log2 of the weights' ratio| to float64 Madam, STEPS steps from the same weights on the same batches."""
     data = datasets.load("digits")
     chip = Chip(design, initial_weights([data.features, 32, data.classes], seed), seed)
     if corrupt is not None:

@@ -45,7 +45,7 @@ def steps(design, backend, sizes=(6, 5, 3), batch=4, count=4, seed=3):
 VARIANTS = {
     **{name: {} for name in preset_names()},
     "narrow": {
-        "formats": {name: "lns<6,2>" for name in ("activation", "error", "gradient", "operand")} | {"weight": "lns<6,3>"},
+        "formats": dict.fromkeys(("activation", "error", "gradient", "operand"), "lns<6,2>") | {"weight": "lns<6,3>"},
         "update.rounding": "stochastic",
         "update.lanes": 4,
         "accumulator": {"kind": "linear", "lanes": 4, "antilog_bits": 4, "guard": 8, "bits": 11},
