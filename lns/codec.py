@@ -109,7 +109,9 @@ def decode(
     if target not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise ValueError(f"decode gives float64 or float32, got {target}")
     array = np.asarray(words)
-    if array.dtype.kind not in "iu" or (array.size and (int(array.min()) < 0 or int(array.max()) >> fmt.bits)):
+    if array.size == 0:
+        return np.zeros(array.shape, target)
+    if array.dtype.kind not in "iu" or int(array.min()) < 0 or int(array.max()) >> fmt.bits:
         raise ValueError(f"words of {fmt} are integers from 0 to 2**{fmt.bits} - 1")
     info = np.finfo(target)
     precision, least_exponent = info.nmant + 1, int(info.minexp) - info.nmant

@@ -6,6 +6,7 @@ gives each its meaning. Presets lie in ``lns/designs/*.toml``.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import enum
@@ -284,7 +285,7 @@ class Design:
                 table = table.get(name) if isinstance(table, dict) else None
                 if not isinstance(table, dict):
                     raise DesignError(f"{path}: no such field{_suggest(name, data)}")
-            table[last] = value
+            table[last] = copy.deepcopy(value)
         return Design.from_dict(data)
 
 

@@ -30,6 +30,12 @@ __all__ = [
 Ints = npt.NDArray[np.int64]
 
 _PARAMETERS = {"full": (), "coarse": ("k",), "linear": ("k", "g"), "mitchell": ()}
+_ROMS = {
+    "full": ("sb", "db"),
+    "coarse": ("sb", "db"),
+    "linear": ("sb_base", "sb_slope", "db_base", "db_slope", "db_first"),
+    "mitchell": (),
+}
 _GENERATION = 1  # part of the cache's file names: raise it when the meaning of a ROM changes
 
 
@@ -179,7 +185,7 @@ def table(kind: TableKind, frac_bits: int) -> Table:
     try:
         # the zip's CRC guards the entries
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            roms = {name: stored[name] for name in stored.files}
+            roms = {name: stored[name] for name in _ROMS[kind.kind]}
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, zipfile.BadZipFile):
         roms = _build(kind, frac_bits)
         try:

@@ -475,9 +475,8 @@ def next_offset(
     offset: int, largest_code: int, saturated: bool, fmt: LNSFormat, holds_one: bool = False, headroom: int = 0
 ) -> int:
     """The offset for the next step from what the monitor saw in this one (section 11)."""
-    if largest_code == 0:
-        return offset
-    offset += 1 if saturated else headroom - ((fmt.max_code - largest_code) >> fmt.frac_bits)
+    if largest_code:
+        offset += 1 if saturated else headroom - ((fmt.max_code - largest_code) >> fmt.frac_bits)
     if holds_one:
         offset = max(-fmt.one_offset_limit, min(offset, fmt.one_offset_limit))
     return offset

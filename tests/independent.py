@@ -352,11 +352,11 @@ def loss(logits, y, fz, o_z, fl, tabs_l, T, fe, o_e, rounding="nearest"):
     return errors, events, lse - codes[y]
 
 
-def next_offset(offset, largest_code, saturated, fmt, holds_one):
+def next_offset(offset, largest_code, saturated, fmt, holds_one, headroom=0):
     if saturated:
         offset += 1
     elif largest_code:
-        offset -= (_max(fmt) - largest_code) >> fmt[1]
+        offset += headroom - ((_max(fmt) - largest_code) >> fmt[1])
     if holds_one:
         limit = (_bias(fmt) - 1) >> fmt[1]
         offset = max(-limit, min(limit, offset))

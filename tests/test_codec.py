@@ -257,3 +257,7 @@ def test_sampled_words_come_back(fmt, offset):
 def test_docstrings():
     result = doctest.testmod(lns.codec)
     assert result.attempted and not result.failed
+
+
+def test_no_numbers_and_no_words():
+    assert lns.encode([], LNSFormat(8, 3)).shape == lns.decode([], LNSFormat(8, 3)).shape == (0,)

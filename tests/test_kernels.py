@@ -261,6 +261,18 @@ def test_saturating_linear_accumulators(bits, lanes):
     assert compare_dots(a & F8.max_code, b & F8.max_code, unit) == Event.ACC_SATURATE
 
 
+@pytest.mark.parametrize(
+    ("bits", "lanes"), [(31, 1), (32, 1), (29, 4), (30, 4), (31, 4), (27, 16), (28, 16), (62, 1), (58, 16)]
+)
+def test_a_full_cycle_on_a_full_accumulator(bits, lanes):
+    """The largest terms there are: what the machine's integers must hold before the clamp."""
+    unit = linear_dot("lns<8,3>", rom_bits=32, guard=min(bits - 2, 48), bits=bits, lanes=lanes)
+    a = np.full((2, 500), F8.max_code, np.uint8)
+    a[1] |= F8.sign_bit
+    seen = compare_dots(a, a[:1].T, unit)
+    assert seen == (Event.ACC_SATURATE if unit.safe_length < 500 else Event(0))
+
+
 def test_the_safe_length_is_the_border_between_two_loops():
     unit = linear_dot("lns<8,3>")
     for k in (unit.safe_length, unit.safe_length + 1):
@@ -366,13 +378,24 @@ def test_operands_too_wide_for_a_log_accumulator():
         kernels.dot_log(a, a, unit)
 
 
-@pytest.mark.parametrize("acc", ["lns<26,8>", "lns<26,0>"])
-@pytest.mark.parametrize("offset", [0, -1024, 1024])
-def test_the_widest_log_accumulators(acc, offset):
-    """Codes of 25 bits: none may be mistaken for the kernel's inner zero."""
-    unit, rng = log_dot("lns<8,0>", acc=acc, offset=offset, lanes=2), np.random.default_rng(0)
-    compare_dots(every_word(unit.a)[:, None], every_word(unit.b)[None, :], unit)
-    compare_dots(words(unit.a, (5, 50), rng), words(unit.b, (50, 5), rng), unit)
+@pytest.mark.parametrize("fmt", ["lns<26,0>", "lns<26,8>", "lns<26,14>"])
+@pytest.mark.parametrize(
+    ("direction", "expected"),
+    [
+        (-1, Event.ACC_SATURATE),
+        (0, Event.ACC_SATURATE | Event.ACC_UNDERFLOW),
+        (1, Event.ACC_UNDERFLOW),
+    ],
+)
+def test_the_widest_log_accumulators(fmt, direction, expected):
+    """Codes of 25 bits, shifted by as much: no product may be mistaken for the kernel's inner zero."""
+    offset = direction << (24 - LNSFormat.parse(fmt).frac_bits)
+    unit, rng = log_dot(fmt, acc=fmt, offset=offset, lanes=2), np.random.default_rng(0)
+    seen = Event(0)
+    for draw in (words, moderate):
+        seen |= compare_dots(draw(unit.a, (6, 50), rng), draw(unit.b, (50, 5), rng), unit)
+        seen |= compare_dots(draw(unit.a, (30, 1), rng), draw(unit.b, (1, 30), rng), unit)
+    assert seen == expected
 
 
 @pytest.mark.parametrize("acc", [linear_dot("lns<8,3>"), log_dot("lns<8,3>")], ids=["linear", "log"])

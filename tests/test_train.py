@@ -176,7 +176,7 @@ def test_a_run_leaves_what_it_should(tmp_path):
     assert json.loads((run.path / "result.json").read_text()) == rows[-1]
     assert rows[-1]["test_accuracy"] > 0.5
     assert rows[-1]["events"]["weight"]
-    assert [row["lr"] for row in rows] == [0.02, 0.02, 0.005]
+    assert [row["lr"] for row in rows] == [0.03, 0.03, 0.0075]
     assert run.design() == load("madam8-small") and run.config() == QUICK
 
 
