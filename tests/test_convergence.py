@@ -70,6 +70,7 @@ def mean_distance(frac_bits, **changes):
 
 def test_three_more_bits_bring_the_weights_four_times_closer_to_float64_madam():
     coarse, middle, fine = (mean_distance(frac_bits) for frac_bits in (8, 11, 14))
+    print(f"mean |log2 ratio| to float64 Madam: F = 8 {coarse:.5f}, F = 11 {middle:.5f}, F = 14 {fine:.5f} octaves")
     assert coarse < 0.05
     assert middle < coarse / 4
     assert fine < middle / 4
@@ -126,7 +127,9 @@ def moment_after(design, deviations, seed=0, count=2000):
         previous, offset = offset, reference.next_offset(offset, largest, largest == fmt.max_code, fmt)
     scale = 2.0**design.update.moment.frac_bits
     value = np.exp2((v.astype(float) - design.update.moment.bias) / scale + 2 * previous + design.update.moment_offset)
-    return float(value.mean() / deviations[-1] ** 2)
+    ratio = float(value.mean() / deviations[-1] ** 2)
+    print(f"{design.name}: mean of v over E[g²] = {ratio:.4f} after {len(deviations)} steps")
+    return ratio
 
 
 @pytest.mark.parametrize("name", ["madam8", "madam8-small", "bmadam8", "log16"])
@@ -136,10 +139,8 @@ def test_the_second_moment_tracks_stationary_gradients(name):
 
 @pytest.mark.parametrize("name", ["madam8", "log16"])
 def test_the_second_moment_follows_a_drop(name):
-    """The gradient falls 8-fold; 6000 steps later the old moment has decayed to e**-6 of 64 times the new one."""
-    value = moment_after(load(name), [0.08] * 3000 + [0.01] * 6000)
-    expected = 1 + 63 * np.exp(-6000 * (1 - load(name).update.beta))
-    assert value == pytest.approx(expected, rel=0.1)
+    """The gradient falls 8-fold; 8000 steps later e**-8 of the old moment, 64 times the new one, is left: 2 %."""
+    assert moment_after(load(name), [0.08] * 3000 + [0.01] * 8000) == pytest.approx(1, abs=0.1)
 
 
 def test_the_second_moment_follows_a_rise():
