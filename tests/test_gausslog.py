@@ -9,8 +9,9 @@ import pytest
 
 from lns import exact, gausslog, reference
 from lns.files import memh_text, read_memh
-from lns.gausslog import Table, TableKind, antilog_rom, cache_dir, log_rom, rom_width, table, table_error
+from lns.gausslog import Table, TableKind, antilog_rom, cache_dir, log_rom, rom_width, table
 from lns.kernels.tables import dense
+from sim.report.table_error import table_error
 
 MP = mpmath.mp.clone()
 MP.prec = 200

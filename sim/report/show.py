@@ -10,9 +10,10 @@ import numpy as np
 
 from lns.design import Design, LinearAccumulator
 from lns.format import LNSFormat
-from lns.gausslog import Table, TableError, TableKind, rom_width, table, table_error
+from lns.gausslog import Table, TableKind, rom_width, table
 from lns.reference import LinearDot
 from lns.units import Units
+from sim.report.table_error import TableError, table_error
 
 Described = dict[str, Any]
 
