@@ -55,10 +55,10 @@ module lns_add #(
   logic [CodeBits-1:0] larger, smaller, distance;
   assign a_is_larger = code_a >= code_b;
   assign larger      = a_is_larger ? code_a : code_b;
-  assign smaller      = a_is_larger ? code_b : code_a;
-  assign negative   = a_is_larger ? sign_a : sign_b;
-  assign unlike     = sign_a ^ sign_b;
-  assign distance   = larger - smaller;
+  assign smaller     = a_is_larger ? code_b : code_a;
+  assign negative    = a_is_larger ? sign_a : sign_b;
+  assign unlike      = sign_a ^ sign_b;
+  assign distance    = larger - smaller;
 
   logic [ValueBits-1:0] sum;
   lns_gausslog #(

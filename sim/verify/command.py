@@ -9,11 +9,11 @@ from pathlib import Path
 
 from lns.design import DesignError, load
 from sim.verify.runner import SIMULATORS, InstanceReport, MissingTool, verify
-from sim.verify.units import SOURCES, VerifyError
+from sim.verify.units import UNITS, MissingUnit, VerifyError, units_of
 
 WAVES_DIR = Path("sim_build")
 
-_ROW = "{:<8} {:<26} {:<9} {:>12} {:>10} {:>10} {:>8} {:>8}  {:<6}  {}"
+_ROW = "{:<17} {:<33} {:<9} {:>12} {:>10} {:>10} {:>8} {:>8}  {:<6}  {}"
 _HEADER = _ROW.format(
     "unit", "instance", "simulator", "transactions", "exhaustive", "mismatches", "coverage", "time", "result", "where"
 )
@@ -29,16 +29,16 @@ def _natural(text: str) -> int:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``lns verify``."""
     parser.add_argument("design", metavar="DESIGN", help="a preset's name or a design file")
-    parser.add_argument("--unit", action="append", choices=list(SOURCES), help="default: all units that have a bench")
+    parser.add_argument("--unit", action="append", choices=list(UNITS), help="default: all that the design has")
     parser.add_argument("--simulator", choices=SIMULATORS, default="icarus")
-    parser.add_argument("--waves", action="store_true", help=f"write waves under {WAVES_DIR}/, one pair a clock")
+    parser.add_argument("--waves", action="store_true", help=f"write waves under {WAVES_DIR}/, one transaction a clock")
     parser.add_argument("--seed", type=_natural, default=0, help="of the random stimuli (default 0)")
-    parser.add_argument("--count", type=_natural, help="random pairs where all pairs are too many (default 20000)")
+    parser.add_argument("--count", type=_natural, help="random transactions where all are too many (default 20000)")
     parser.add_argument("--json", action="store_true", help="print reports as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``lns verify``: 0 if every bit agreed, 1 if not, 2 if the design or a tool is missing."""
+    """Run ``lns verify``: 0 if every bit agreed, 1 if not, 2 if the design, a unit of it or a tool is missing."""
     try:
         design = load(args.design)
     except DesignError as error:
@@ -48,13 +48,13 @@ def run(args: argparse.Namespace) -> int:
         print(_HEADER)
     reports = []
     try:
-        for unit in args.unit or SOURCES:
+        for unit in args.unit or units_of(design):
             show = None if args.json else _show
             root = WAVES_DIR if args.waves else None
             reports.append(verify(design, unit, args.simulator, args.seed, args.waves, root, args.count, None, show))
     except VerifyError as error:
         print(f"lns verify: {error}", file=sys.stderr)
-        return 2 if isinstance(error, MissingTool) else 1
+        return 2 if isinstance(error, (MissingTool, MissingUnit)) else 1
     if args.json:
         print(json.dumps([report.to_dict() for report in reports], indent=2))
     return 0 if all(report.passed for report in reports) else 1

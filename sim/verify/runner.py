@@ -18,13 +18,24 @@ from xml.etree import ElementTree
 
 from lns.design import Design
 from sim.paths import data_dir
-from sim.verify.units import SOURCES, Instance, VerifyError, instances, parameters, rom_images
+from sim.verify.lane import lane_text
+from sim.verify.units import (
+    UNITS,
+    Instance,
+    MissingUnit,
+    VerifyError,
+    inputs,
+    instances,
+    outputs,
+    rom_images,
+    units_of,
+)
 
 __all__ = ["SIMULATORS", "InstanceReport", "MissingTool", "Report", "verify", "verify_instance"]
 
 SIMULATORS = ("icarus", "verilator")
-EXHAUSTIVE_BITS = 16  #: up to so many bits of both operands together, every pair is compared
-RANDOM_PAIRS = 20_000  #: above that, by default so many random pairs, after the corners
+EXHAUSTIVE_BITS = 20  #: up to so many bits of all inputs together, all their values are compared
+RANDOM_COUNT = 20_000  #: above that, by default so many random transactions, after the corners
 
 _TOP = "lns_lanes"
 _LANES = 16  # 64 lanes simulate faster, but take Verilator's compiler thrice as long
@@ -41,11 +52,11 @@ class InstanceReport:
     Attributes
     ----------
     label, instance : str
-        Where the design has the instance; its format and table kind.
+        Where the design has the instance; its formats and what else sets it apart.
     transactions : int
-        Pairs of operands whose word and event flags were compared.
+        Operands whose word, event flags and further outputs were compared.
     exhaustive : bool
-        Whether these were all pairs of words.
+        Whether these were all values of all inputs.
     mismatches : int
         Transactions in which a bit of the word or an event flag differed.
     coverage : dict
@@ -88,7 +99,7 @@ class Report:
 
     @property
     def instance(self) -> str:
-        """Format and table kind of each instance."""
+        """Formats of each instance, and what else sets it apart."""
         return ", ".join(one.instance for one in self.instances)
 
     @property
@@ -142,17 +153,17 @@ def verify(
     ----------
     design : Design
     unit : str
-        ``lns_mul`` or ``lns_add``.
+        A module of ``rtl/`` that has a bench, such as ``lns_mul``.
     simulator : str
         ``icarus`` or ``verilator``.
     seed : int
         Of all random stimuli; the same seed gives the same ones in each simulator.
     waves : bool
-        Write FST (Icarus) or VCD (Verilator) waves; one pair a clock then, so that they can be read.
+        Write FST (Icarus) or VCD (Verilator) waves; one transaction a clock then, so that they can be read.
     build_root : Path, optional
         Folder for builds, logs and waves, kept; by default a temporary one.
     count : int, optional
-        Random pairs of an instance that is too wide for all pairs; corners and table distances come on top.
+        Random transactions of an instance that is too wide for all; corners and sweeps of tables come on top.
     rtl_dir : Path, optional
         Verilog to judge in place of the package's own.
     on_instance : callable, optional
@@ -161,10 +172,14 @@ def verify(
     Raises
     ------
     VerifyError
-        If nothing could be compared: no bench, a build that failed; `MissingTool` if a tool is not installed.
+        If nothing could be compared: no bench, a build that failed; `MissingUnit` if the design has no such unit,
+        `MissingTool` if a tool is not installed.
     """
+    found = instances(design, unit)
+    if not found:
+        raise MissingUnit(f"design {design.name} has no {unit}; it has {', '.join(units_of(design))}")
     done = []
-    for instance in instances(design, unit):
+    for instance in found:
         report = verify_instance(instance, simulator, seed, waves, build_root, count, rtl_dir)
         if on_instance is not None:
             on_instance(report)
@@ -233,28 +248,31 @@ def _run(
     environment: dict[str, str],
 ) -> InstanceReport:
     start = time.perf_counter()
-    exhaustive = 2 * instance.format.bits <= EXHAUSTIVE_BITS
-    pairs = RANDOM_PAIRS if count is None else count
+    input_bits = sum(port.width for port in inputs(instance))
+    exhaustive = input_bits <= EXHAUSTIVE_BITS
+    count = RANDOM_COUNT if count is None else count
     lanes = 1 if waves else _LANES
     benches = data_dir("cocotb")
     rtl = data_dir("rtl") if rtl_dir is None else rtl_dir
-    # the wrapper names every unit, so all of them are compiled
-    names = dict.fromkeys(name for sources in SOURCES.values() for name in sources)
+    sources = [*(rtl / name for name in UNITS[instance.unit].sources), folder / "lns_lane.v", benches / f"{_TOP}.v"]
     job = {
         "simulator": simulator,
         "toplevel": _TOP,
-        "sources": [*(str(rtl / name) for name in names), str(benches / f"{_TOP}.v")],
-        "parameters": {"LANES": lanes, "UNIT": list(SOURCES).index(instance.unit), **parameters(instance)},
+        "sources": [str(source) for source in sources],
+        "parameters": {
+            "LANES": lanes,
+            "IN_BITS": input_bits,
+            "OUT_BITS": sum(port.width for port in outputs(instance)),
+        },
         "test_module": f"test_{instance.unit}",
         "waves": waves,
         "seed": seed,
-        "format": str(instance.format),
-        "table": str(instance.table) if instance.table else None,
+        "instance": instance.to_dict(),
         "lanes": lanes,
         "exhaustive": exhaustive,
-        "count": pairs,
+        "count": count,
     }
-    for name, text in rom_images(instance).items():
+    for name, text in {"lns_lane.v": lane_text(instance), **rom_images(instance)}.items():
         (folder / name).write_text(text, "utf-8")
     (folder / "job.json").write_text(json.dumps(job, indent=1), "utf-8")
     for name in ("results.xml", "result.json"):  # an earlier run's must not be taken for this one's
@@ -272,7 +290,7 @@ def _run(
         raise VerifyError(f"{instance.unit} {instance}: {simulator} compared nothing. {'; '.join(failures)}") from None
     if result["transactions"] != result["planned"]:
         failures.append(f"{result['transactions']} transactions were seen, {result['planned']} were planned")
-    least = 1 << 2 * instance.format.bits if exhaustive else pairs
+    least = 1 << input_bits if exhaustive else count
     if result["planned"] < least:
         failures.append(f"{result['planned']} transactions were planned, at least {least} are needed")
     uncovered = tuple(result["uncovered"])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cocotb
 import lns_bench
-from lns_bench import Coverage, Job, Pair
+from lns_bench import Coverage, Job, Operands
 
 from lns import reference
 from lns.format import LNSFormat
@@ -31,10 +30,10 @@ class Stimuli:
 
     def __init__(self, job: Job) -> None:
         self.fmt, self.table, self.count = job.fmt, job.table(), job.count
-        self.random = random.Random(f"lns_add {job.seed}")
+        self.random = job.random()
         self.end = reach(self.fmt, self.table)
 
-    def pair(self, larger: int, distance: int, unlike: bool) -> Iterator[Pair]:
+    def pair(self, larger: int, distance: int, unlike: bool) -> Iterator[Operands]:
         """Two words at a distance, in random order; none if one of them would have no code."""
         if not 1 <= larger - distance <= larger <= self.fmt.max_code:
             return
@@ -42,13 +41,13 @@ class Stimuli:
         a, b = larger | sign, (larger - distance) | (sign ^ (self.fmt.sign_bit if unlike else 0))
         yield (a, b) if self.random.getrandbits(1) else (b, a)
 
-    def specials(self) -> Iterator[Pair]:
+    def specials(self) -> Iterator[Operands]:
         words = lns_bench.special_words(self.fmt)
         yield from ((a, b) for a in words for b in words)
         for word in (self.random.getrandbits(self.fmt.bits) for _ in range(64)):
             yield from ((word, word), (word, word ^ self.fmt.sign_bit), (word, 0), (self.fmt.sign_bit, word))
 
-    def range_edges(self) -> Iterator[Pair]:
+    def range_edges(self) -> Iterator[Operands]:
         """Results at, just inside and just outside both ends of the format."""
         for distance in (*range(64), *(self.random.randint(0, self.end) for _ in range(64))):
             for slack in (-1, 0, 1, 2):
@@ -56,7 +55,7 @@ class Stimuli:
                 if distance and self.fmt.signed:
                     yield from self.pair(reference.db(distance, self.table) + slack, distance, True)
 
-    def distances(self) -> Iterator[Pair]:
+    def distances(self) -> Iterator[Operands]:
         """Every distance to the end of the tables, so that every entry is read; the ends and the rest of the format."""
         every: Sequence[int] = range(self.end + 1)
         sweep = every if self.end < MOST_DISTANCES else self.random.sample(every, MOST_DISTANCES)
@@ -66,7 +65,7 @@ class Stimuli:
                 for unlike in (False, True):
                     yield from self.pair(self.random.randint(distance + 1, self.fmt.max_code), distance, unlike)
 
-    def randoms(self) -> Iterator[Pair]:
+    def randoms(self) -> Iterator[Operands]:
         """Half of them uniform, half of them at distances where the tables matter, log-uniform from the top."""
         for i in range(self.count):
             if i % 2:
@@ -77,7 +76,7 @@ class Stimuli:
                     self.random.randint(distance + 1, self.fmt.max_code), distance, bool(self.random.getrandbits(1))
                 )
 
-    def all(self) -> list[Pair]:
+    def all(self) -> list[Operands]:
         return [*self.specials(), *self.range_edges(), *self.distances(), *self.randoms()]
 
 
@@ -115,7 +114,7 @@ class AdderCoverage(Coverage):
                 goals["code 1"] = 1
         super().__init__(goals)
 
-    def sample(self, pair: Pair) -> None:
+    def sample(self, pair: Operands) -> None:
         fmt, (a, b) = self.fmt, pair
         code_a, code_b = reference.code(a, fmt), reference.code(b, fmt)
         for zero, name in ((not code_a, "zero a"), (not code_b, "zero b"), (not code_a and not code_b, "both zero")):
@@ -162,5 +161,5 @@ async def lns_add(dut: Any) -> None:
     job = Job.load()
     source = job.table()
     cover = AdderCoverage(job.fmt, source)
-    pairs = lns_bench.all_pairs(job.fmt) if job.exhaustive else Stimuli(job).all()
+    pairs = lns_bench.all_operands(job) if job.exhaustive else Stimuli(job).all()
     await lns_bench.run(dut, job, pairs, lambda a, b: reference.add(a, b, job.fmt, source), cover.sample, cover)
