@@ -300,7 +300,9 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         choices = {choice.kind: choice for choice in typing.get_args(kind)}
         _require(isinstance(value, Mapping), where, "must be a table", value)
         given = dict(value)
-        name = given.pop("kind", None)
+        if "kind" not in given:
+            raise DesignError(f"{where}.kind: required, but missing; it is one of {', '.join(choices)}")
+        name = given.pop("kind")
         _require(
             isinstance(name, str) and name in choices,
             f"{where}.kind",
@@ -323,7 +325,8 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         return choices[value]
     if kind is float and type(value) is int and abs(value) < 1 << 1023:
         value = float(value)
-    _require(type(value) is kind, where, f"must be a {kind.__name__}", repr(value))
+    names = {int: "an integer", float: "a number", str: "text"}
+    _require(type(value) is kind, where, f"must be {names.get(kind, kind)}", repr(value))
     return value
 
 

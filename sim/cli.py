@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -83,12 +84,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.set_defaults(function=run)
     args = parser.parse_args(argv)
     try:
-        return int(args.function(args))
+        code = int(args.function(args))
+        sys.stdout.flush()  # a full disk or a closed pipe shows here
+        return code
     except ValueError as error:  # DesignError, DataError, RunError: the user's input
         print(f"lns: error: {error}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(f"lns: error: not enough memory: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
-        print(f"lns: error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"lns: error: {where}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import lns
 from lns.files import read_memh
 from sim import cli
 from sim.report import show
+from sim.train.data import FASHION_MNIST
 
 
 def run(capsys, *arguments):
@@ -134,6 +138,10 @@ def test_table_prints_its_error_and_writes_roms(capsys, tmp_path):
         (["train", "madam8", "--epochs", "0", "--out", "x"], "epochs must be"),
         (["train", "float32-sgd", "--set", "update.lr=1", "--out", "x"], "no design"),
         (["train"], "a design is required"),
+        (["train", "madam8", "--resume", "x"], "it cannot be given with design"),
+        (["train", "--resume", "x", "--epochs", "9", "--lr", "1"], "it cannot be given with epochs, lr"),
+        (["train", "madam8", "--lr", "0", "--out", "x"], "--lr must be above 0"),
+        (["train", "madam8", "--threads", "99", "--out", "x"], "--threads must be from 1"),
         (["train", "--resume", "nothing-here"], "no run here"),
         (["eval", "nothing-here"], "no run here"),
         (["table", "fine", "3"], "a table is written"),
@@ -153,3 +161,35 @@ def test_demo(capsys, tmp_path):
     again = run(capsys, "demo", "--epochs", "2", "--out", tmp_path / "demo", "--quiet")
     assert again[:2] == (0, out)
     assert run(capsys, "demo", "--epochs", "3", "--out", tmp_path / "demo", "--quiet")[0] == 2
+
+
+def test_the_run_records_the_learning_rate_it_used(trained):
+    assert "lr = 0.03" in (trained / "config.toml").read_text()
+
+
+def test_eval_on_data_of_another_shape(capsys, trained, tmp_path):
+    if not FASHION_MNIST.is_dir():
+        pytest.skip("apt install dataset-fashion-mnist")
+    code, _, err = run(capsys, "eval", trained, "--data", "fashion-mnist")
+    assert code == 2 and "has 64 inputs, fashion-mnist has 784" in err
+
+
+def test_the_python_of_the_readme_runs():
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        subprocess.run([sys.executable, "-c", block], check=True)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m sim.cli show madam8 | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+
+
+def test_a_full_disk_under_the_output_is_said():
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m sim.cli show madam8 > /dev/full"], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stderr == "lns: error: No space left on device\n"

@@ -175,7 +175,10 @@ def text(d: Described) -> str:
                 f"linear-to-log ROM {_rom(p['linear_to_log_rom'])}"
             )
     else:
-        lines += [f"  words     {_format_line(acc['accumulator'])}", f"  table     {_table_line(acc['table'])}"]
+        lines += [
+            f"  words     {_format_line(acc['accumulator'])}, at offset {acc['offset_octaves']}",
+            f"  table     {_table_line(acc['table'])}",
+        ]
     lines += ["", "Log-adder on activations", f"  table     {_table_line(d['adder'])}"]
     u = d["update"]
     steps = f"{u['weight_steps_an_octave']} steps an octave"

@@ -31,7 +31,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0, help="of initial weights, order of data, and random bits")
-    parser.add_argument("--lr", type=float, default=0.0, help="learning rate, instead of the design's")
+    parser.add_argument("--lr", type=float, help="learning rate, instead of the design's")
     parser.add_argument(
         "--lr-milestones", default="0.5,0.8", help="fractions of the epochs at which the rate falls ('' for never)"
     )
@@ -52,6 +52,14 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=0, help="of the kernels (default: all); they change no bit")
     parser.add_argument("--backend", choices=["numba", "reference"], default="numba", help="they give the same bits")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _set_threads(args: argparse.Namespace) -> None:
+    most = nb.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    if not 0 <= args.threads <= most:
+        raise RunError(f"--threads must be from 1 to {most} (0: all), got {args.threads}")
+    if args.threads:
+        nb.set_num_threads(args.threads)
 
 
 def _numbers(text: str, kind: type, what: str) -> tuple[Any, ...]:
@@ -87,6 +95,18 @@ def _listing() -> dict[str, dict[str, str]]:
     }  # fmt: skip
 
 
+def _refuse_with_resume(args: argparse.Namespace) -> None:
+    """A run's settings are its own: silently ignoring others would mislead."""
+    parser = argparse.ArgumentParser()
+    add_train(parser)
+    free = {"resume", "threads", "backend", "quiet"}
+    given = [
+        name for name, value in vars(parser.parse_args([])).items() if name not in free and getattr(args, name) != value
+    ]
+    if given:
+        raise RunError(f"--resume takes everything from {args.resume}: it cannot be given with {', '.join(given)}")
+
+
 def run_train(args: argparse.Namespace) -> int:
     if args.list:
         listing = _listing()
@@ -97,9 +117,9 @@ def run_train(args: argparse.Namespace) -> int:
                 print(f"{title}:")
                 print("".join(f"  {name:<16} {text}\n" for name, text in rows.items()))
         return 0
-    if args.threads:
-        nb.set_num_threads(args.threads)
+    _set_threads(args)
     if args.resume is not None:
+        _refuse_with_resume(args)
         run = RunDirectory(args.resume)
     elif args.design is None:
         raise RunError("a design is required, or --list, or --resume DIR")
@@ -108,8 +128,10 @@ def run_train(args: argparse.Namespace) -> int:
         hidden = tuple(n for n in _numbers(args.hidden, int, "--hidden") if n)
         milestones = _numbers(args.lr_milestones, float, "--lr-milestones")
         divisors = _numbers(args.lr_divisors, float, "--lr-divisors") if milestones else ()
+        if args.lr is not None and not 0 < args.lr <= 1e6:
+            raise RunError(f"--lr must be above 0 and at most 1e6, got {args.lr}")
         config = RunConfig(
-            learner, args.data, hidden, args.epochs, args.batch, args.seed, args.lr, milestones, divisors,
+            learner, args.data, hidden, args.epochs, args.batch, args.seed, args.lr or 0.0, milestones, divisors,
             args.validation, args.checkpoint_every,
         )  # fmt: skip
         name = design.name if design is not None else learner
@@ -156,14 +178,15 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
 
 def run_demo(args: argparse.Namespace) -> int:
     """Digits, 64-32-10, on a chip and with float32 Madam; a run that is there is finished or shown again."""
-    rows, runs, chip_lr = {}, {}, load(args.design).update.lr
-    for name in (args.design, "float32-madam"):
-        learner, design = resolve(name, [])
+    _set_threads(args)
+    chip = load(args.design)
+    rows, runs = {}, {}
+    for name, learner, design in ((chip.name, "chip", chip), ("float32-madam", "float32-madam", None)):
         out = args.out / name
-        lr = chip_lr if design is None else 0.0  # float32 Madam at the chip's learning rate
-        config = RunConfig(learner, "digits", (32,), args.epochs, 32, 0, lr)
+        # float32 Madam at the chip's learning rate
+        config = RunConfig(learner, "digits", (32,), args.epochs, 32, 0, chip.update.lr)
         run = RunDirectory(out) if (out / "config.toml").is_file() else new_run(out, config, design)
-        if run.config() != config:
+        if run.config() != config or run.design() != design:
             raise RunError(f"{out}: holds another run; remove it or give another --out")
         if not args.quiet:
             print(
@@ -209,6 +232,9 @@ def run_eval(args: argparse.Namespace) -> int:
         run = RunDirectory(Path(args.run))
         config = run.config()
         data = datasets.load(args.data or config.data)
+        features = datasets.load(config.data).features
+        if data.features != features:
+            raise RunError(f"{run.path} has {features} inputs, {data.name} has {data.features}")
         learner = build(config, run.design(), data, args.backend)
         saved = run.load()
         if saved is None:

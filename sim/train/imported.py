@@ -32,8 +32,10 @@ def read_weights(path: Path) -> list[npt.NDArray[np.float64]]:
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path}: {error}") from None
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}") from None
+    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile):
+        raise RunError(f"{path}: not an .npz file of plain arrays") from None
     layers: list[npt.NDArray[np.float64]] = []
     while f"weight{len(layers) + 1}" in arrays:
         n = len(layers) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import time
@@ -22,6 +23,8 @@ from sim.train.data import Dataset
 from sim.train.run import RunConfig, RunDirectory, RunError
 
 Learner = Chip | FloatNetwork
+
+_BAR = "{percentage:3.0f}%|{bar:8}| {elapsed}<{remaining} {postfix}"
 
 
 def initial_weights(sizes: list[int], seed: int) -> list[npt.NDArray[np.float64]]:
@@ -97,7 +100,7 @@ def train(
     if config.validation:
         data = data.validation(config.validation)
     learner = build(config, design, data, backend)
-    base_lr = design.update.lr if design is not None else BASELINES[config.learner][0]().default_lr
+    base_lr = own_lr(config, design)
 
     batches = -(-len(data.train_x) // config.batch)
     steps = config.epochs * batches
@@ -121,7 +124,8 @@ def train(
 
     started = time.monotonic()
     tested: float | None = None
-    bar = tqdm(total=steps, initial=done, unit="step", disable=None if progress else True, dynamic_ncols=True)
+    first_step = True
+    bar = tqdm(total=steps, initial=done, bar_format=_BAR, disable=None if progress else True, dynamic_ncols=True)
     with bar:
         while done < steps:
             epoch, number = divmod(done, batches)
@@ -132,9 +136,12 @@ def train(
                 result = learner.step(train_x[chosen], data.train_y[chosen], rate)
                 done, loss, correct = done + 1, loss + result.loss, correct + result.correct
                 bar.update()
+                if first_step:  # it compiled: not to be taken for the pace of the others
+                    bar.unpause()
+                    first_step = False
                 seen = first + len(chosen)
                 if done % 20 == 0:
-                    _show(bar, learner, epoch + 1, loss / seen, correct / seen, tested)
+                    _show(bar, learner, loss / seen, tested)
                 if after_step is not None:
                     after_step(done, learner)
                 if config.checkpoint_every and done % config.checkpoint_every == 0 and done % batches:
@@ -142,7 +149,7 @@ def train(
             row = _epoch_metrics(epoch + 1, done, float(rate), loss, correct, len(order), learner, test_x, data)
             tested = row["test_accuracy"]
             run.append_metrics(row | {"seconds": round(seconds + time.monotonic() - started, 3)})
-            _show(bar, learner, epoch + 1, row["train_loss"], row["train_accuracy"], tested)
+            _show(bar, learner, row["train_loss"], tested)
             loss, correct = 0.0, 0
             save()
     result_row = run.metrics()[-1]
@@ -174,15 +181,14 @@ def _epoch_metrics(
     }
 
 
-def _show(bar: Any, learner: Learner, epoch: int, loss: float, accuracy: float, tested: float | None) -> None:
-    """Loss, accuracy and event counts beside the progress bar."""
-    shown = {"epoch": str(epoch), "loss": f"{loss:.3f}", "train": f"{100 * accuracy:.1f}%"}
-    if tested is not None:
-        shown["test"] = f"{100 * tested:.2f}%"
+def _show(bar: Any, learner: Learner, loss: float, tested: float | None) -> None:
+    """Test accuracy of the last epoch, training loss and event counts, within 80 columns with the bar."""
+    shown = [f"test {100 * tested:.2f}%"] if tested is not None else []
+    shown.append(f"loss {loss:.3f}")
     counts = total_events(learner)
-    names = {"sat": "saturate", "under": "underflow", "clip": "clip", "acc sat": "acc_saturate"}
-    shown |= {short: _short(counts[name]) for short, name in names.items() if isinstance(learner, Chip)}
-    bar.set_postfix(shown)
+    names = {"sat": "saturate", "und": "underflow", "clip": "clip", "acc": "acc_saturate"}
+    shown += [f"{short} {_short(counts[name])}" for short, name in names.items() if counts[name]]
+    bar.set_postfix_str(" ".join(shown))
 
 
 def _short(count: int) -> str:
@@ -192,9 +198,19 @@ def _short(count: int) -> str:
     return str(count)
 
 
+def own_lr(config: RunConfig, design: Design | None) -> float:
+    """The learning rate that a design or a baseline names for itself."""
+    return design.update.lr if design is not None else float(BASELINES[config.learner][0]().default_lr)
+
+
+def resolve(config: RunConfig, design: Design | None) -> RunConfig:
+    """The configuration with its learning rate written out, as a run directory records it."""
+    if config.learner != "chip" and config.learner not in BASELINES:
+        raise RunError(f"{config.learner}: no such baseline; known are {', '.join(BASELINES)}")
+    return config if config.lr else dataclasses.replace(config, lr=own_lr(config, design))
+
+
 def new_run(out: Path, config: RunConfig, design: Design | None) -> RunDirectory:
     """A run directory for a configuration whose data set and learner exist."""
     datasets.load(config.data)
-    if config.learner != "chip" and config.learner not in BASELINES:
-        raise RunError(f"{config.learner}: no such baseline; known are {', '.join(BASELINES)}")
-    return RunDirectory.create(out, config, design)
+    return RunDirectory.create(out, resolve(config, design), design)
