@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lns.design import DesignError, load
 from sim.verify.runner import SIMULATORS, InstanceReport, MissingTool, verify
-from sim.verify.units import UNITS, WITHOUT_VERILOG, MissingUnit, VerifyError, units_of
+from sim.verify.units import UNITS, WITHOUT_BENCH, MissingUnit, VerifyError, units_of
 
 WAVES_DIR = Path("sim_build")
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([report.to_dict() for report in reports], indent=2))
     elif not args.unit:
-        print(f"not checked, because they have no Verilog yet: {', '.join(WITHOUT_VERILOG)}")
+        print(f"not checked, because they have no bench yet: {', '.join(WITHOUT_BENCH)}")
     return 0 if all(report.passed for report in reports) else 1
 
 
