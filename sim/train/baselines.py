@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sim.train.chip import StepResult
+from sim.train.chip import StepResult, require_same_arrays
 
 Floats = npt.NDArray[Any]
 
@@ -240,11 +240,9 @@ class FloatNetwork:
 
     def load(self, state: dict[str, npt.NDArray[Any]]) -> None:
         """Take over what `state` gave; `ValueError` if it is another network's."""
-        for name, array in self.state().items():
-            given = state.get(name)
-            if given is None or given.shape != array.shape or given.dtype != array.dtype:
-                what = "nothing" if given is None else f"{given.dtype}{given.shape}"
-                raise ValueError(f"checkpoint: {name} must be {array.dtype}{array.shape}, got {what}")
+        own = self.state()
+        require_same_arrays(own, state)
+        for name, array in own.items():
             if array.ndim:
-                array[...] = given
+                array[...] = state[name]
         self.updates = int(state["updates"])

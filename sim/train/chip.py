@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lns import kernels, reference
-from lns.codec import encode
+from lns.codec import decode, encode
 from lns.design import Design
 from lns.format import LNSFormat
 from lns.kernels.elementwise import Events, Words
@@ -53,6 +53,15 @@ class StepResult:
     loss: float
     correct: int
     samples: int
+
+
+def require_same_arrays(own: Mapping[str, Floats], given: Mapping[str, Floats]) -> None:
+    """`ValueError` if a checkpoint's arrays lack one of a learner's own, or have it in another shape or dtype."""
+    for name, array in own.items():
+        other = given.get(name)
+        if other is None or other.shape != array.shape or other.dtype != array.dtype:
+            what = "nothing" if other is None else f"{other.dtype}{other.shape}"
+            raise ValueError(f"checkpoint: {name} must be {array.dtype}{array.shape}, got {what}")
 
 
 def cap_exponent(weights: Floats) -> int:
@@ -254,11 +263,7 @@ class Chip:
         ValueError
             If an array is missing or of another shape or dtype than this network's.
         """
-        for name, array in self.state().items():
-            given = state.get(name)
-            if given is None or given.shape != array.shape or given.dtype != array.dtype:
-                what = "nothing" if given is None else f"{given.dtype}{given.shape}"
-                raise ValueError(f"checkpoint: {name} must be {array.dtype}{array.shape}, got {what}")
+        require_same_arrays(self.state(), state)
         layers = len(self.weights)
         self.weights = [state[f"weight{i + 1}"].copy() for i in range(layers)]
         self.moments = [state[f"moment{i + 1}"].copy() for i in range(layers)]
@@ -272,8 +277,6 @@ class Chip:
 
     def float_weights(self) -> list[npt.NDArray[np.float64]]:
         """The stored weights as real numbers."""
-        from lns.codec import decode
-
         fmt = self.design.formats.weight
         return [
             decode(w, fmt, offset=self.units.weight_offset(cap, fmt))
