@@ -18,7 +18,8 @@ from lns import reference
 from lns.format import Event, LNSFormat
 
 __all__ = [
-    "Beat", "Combinational", "Coverage", "Port", "Transaction", "Unit", "VerifyError", "flags", "port_values", "show_word",
+    "Beat", "Combinational", "Coverage", "Port", "Transaction", "Unit", "VerifyError", "flags", "port_values",
+    "show_word",
 ]  # fmt: skip
 
 EXHAUSTIVE_BITS = 20  #: up to so many bits of all inputs together, a simulation compares all their values
@@ -121,7 +122,7 @@ class Unit(ABC):
 
     @abstractmethod
     def transactions(self, seed: int, count: int, exhaustive: bool) -> list[Transaction]:
-        """All transactions; or corners, sweeps of tables and at least ``count`` random ones, the same for the same seed."""
+        """All transactions; or corners, sweeps of tables and at least ``count`` random ones; same seed, same ones."""
 
     @abstractmethod
     def coverage(self) -> Coverage:
