@@ -20,6 +20,8 @@ __all__ = [
     "TableKind",
     "antilog_rom",
     "cache_dir",
+    "decoder_rom",
+    "encoder_roms",
     "log_rom",
     "rom_width",
     "table",
@@ -210,5 +212,36 @@ def log_rom(frac_bits: int, index_bits: int) -> Ints:
     """The linear-to-log ROM R of docs/spec.md, section 6: round(2**F·log2(1 + (m + 1/2)/2**M)), int64, 2**M entries."""
     midpoints = 1.0 + (np.arange(1 << index_bits) + 0.5) / (1 << index_bits)  # exact in float64
     rom = exact.round_log2_of_floats(midpoints, frac_bits)
+    rom.setflags(write=False)
+    return rom
+
+
+def _floor_exp2(i: int, frac_bits: int, scale_bits: int) -> int:
+    """⌊2**scale_bits·2**(i/2**frac_bits)⌋."""
+    return exact.floor(lambda prec: exact.exp2_interval(i + (scale_bits << frac_bits), frac_bits, prec))
+
+
+@lru_cache(maxsize=32)
+def encoder_roms(frac_bits: int, significand_bits: int) -> tuple[Ints, Ints]:
+    """The ROMs ``base`` and ``threshold`` of an encoder of significands of P bits (docs/spec.md, section 13.1), int64,
+    2**M entries each."""
+    index_bits = min(frac_bits + 1, significand_bits - 1)
+    rest_bits = significand_bits - 1 - index_bits
+    buckets = np.arange(1 << index_bits)
+    base = exact.round_log2_of_floats(1.0 + buckets / (1 << index_bits), frac_bits)
+    # the power is irrational: its ceiling is one above its floor
+    one = 1 << (significand_bits - 1)
+    above = [_floor_exp2(2 * i + 1, frac_bits + 1, significand_bits - 1) + 1 - one for i in range(1 << frac_bits)]
+    boundary = np.array([*above, one], np.int64)  # the end of the octave, where there is no boundary any more
+    threshold = np.minimum(boundary[base] - (buckets << rest_bits), 1 << rest_bits)
+    for rom in (base, threshold):
+        rom.setflags(write=False)
+    return base, threshold
+
+
+@lru_cache(maxsize=32)
+def decoder_rom(frac_bits: int, bits: int) -> Ints:
+    """The ROM D of a decoder (docs/spec.md, section 13.2): ⌊2**S·2**(i/2**F)⌋ for S = ``bits``, int64, 2**F entries."""
+    rom = np.array([_floor_exp2(i, frac_bits, bits) for i in range(1 << frac_bits)], np.int64)
     rom.setflags(write=False)
     return rom

@@ -480,3 +480,54 @@ def next_offset(
     if holds_one:
         offset = max(-fmt.one_offset_limit, min(offset, fmt.one_offset_limit))
     return offset
+
+
+# --- encoder and decoder (section 13) --------------------------------------------------------------------------------
+
+_FLOAT_INFINITY = 255 << 23  # the pattern of a float32, without its sign
+_FLOAT_LEAST = -149  # log2 of the smallest float32
+
+
+def encode_float(bits: int, fmt: LNSFormat, offset: int = 0) -> tuple[int, Event]:
+    """The pattern of a float32 to a word (13.1)."""
+    negative, pattern = bits >> 31, bits % (1 << 31)
+    exponent, fraction = pattern >> 23, pattern % (1 << 23)
+    if pattern > _FLOAT_INFINITY:  # NaN
+        return 0, Event.INVALID
+    if pattern == _FLOAT_INFINITY:
+        if negative and not fmt.signed:
+            return 0, Event.INVALID
+        return (fmt.sign_bit if negative else 0) | fmt.max_code, Event.SATURATE
+    magnitude = fraction + (1 << 23 if exponent else 0)
+    x = magnitude * Fraction(2) ** (max(exponent, 1) - 1 + _FLOAT_LEAST)
+    return encode(-x if negative else x, fmt, offset)
+
+
+def encode_fixed(value: int, frac_bits: int, fmt: LNSFormat, offset: int = 0) -> tuple[int, Event]:
+    """The fixed-point number value·2**-frac_bits to a word (13.1)."""
+    return encode(value * Fraction(2) ** -frac_bits, fmt, offset)
+
+
+def decode_float(word: int, fmt: LNSFormat, offset: int = 0) -> tuple[int, Event]:
+    """A word to the pattern of a float32 (13.2)."""
+    if code(word, fmt) == 0:
+        return 0, NONE
+    p = raw(word, fmt) + (offset << fmt.frac_bits)
+    unit = max((p >> fmt.frac_bits) - 23, _FLOAT_LEAST)
+    # a leading one at place 23 counts the exponent up, and so does a carry out of it
+    pattern = ((unit - _FLOAT_LEAST) << 23) + exact.round_exp2(p, fmt.frac_bits, -unit)
+    events = Event.SATURATE if pattern >= _FLOAT_INFINITY else NONE if pattern else Event.UNDERFLOW
+    return sign(word, fmt) << 31 | min(pattern, _FLOAT_INFINITY), events
+
+
+def decode_fixed(word: int, fmt: LNSFormat, offset: int, bits: int, frac_bits: int) -> tuple[int, Event]:
+    """A word to the fixed-point number of so many bits, times 2**frac_bits (13.2)."""
+    if code(word, fmt) == 0:
+        return 0, NONE
+    p = raw(word, fmt) + ((offset + frac_bits) << fmt.frac_bits)
+    magnitude = exact.round_exp2(min(p, bits << fmt.frac_bits), fmt.frac_bits, 0)  # from 2**bits on all saturate
+    value = -magnitude if sign(word, fmt) else magnitude
+    clamped = max(-1 << (bits - 1), min(value, (1 << (bits - 1)) - 1))
+    if clamped != value:
+        return clamped, Event.SATURATE
+    return value, NONE if value else Event.UNDERFLOW

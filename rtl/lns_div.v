@@ -18,7 +18,7 @@ module lns_div #(
   // c_a - c_b + bias lies in -bias + 2 ... 3·bias - 2: one bit for the carry, one for the sign
   localparam int CalcBits = CodeBits + 2;
   localparam logic [CalcBits-1:0] Bias = CalcBits'(1) << (CodeBits - 1);
-  localparam logic [CodeBits-1:0] Max  = '1;
+  localparam logic [CodeBits-1:0] Max  = {CodeBits{1'b1}};  // Yosys 0.23 would read '1 as 1 here
 
   logic [CodeBits-1:0] code_a, code_b;
   assign code_a = a_i[CodeBits-1:0];

@@ -33,9 +33,10 @@ module lns_gausslog #(
     logic [IndexBits-1:0] index;
     logic                 in_rom;
     assign bucket = distance_i >> K;
-    assign index  = IndexBits'(bucket);
     // one bit more than a code, so that a ROM as long as the code range compares right
     assign in_rom = 33'(bucket) < 33'(ENTRIES);
+    // never beyond the last entry: Verilator reads the array even where the value is not used
+    assign index  = in_rom ? IndexBits'(bucket) : '0;
 
     logic [ROM_BITS-1:0] rom[0:ENTRIES-1];
     if (ROM_FILE != "") begin : gen_rom_file
@@ -98,12 +99,14 @@ module lns_gausslog #(
       logic [VALUE_BITS-1:0] below;
       assign y = One - x;
 
-      always_comb begin
-        below = '0;
+      // a function: Icarus 11 can run a process with this loop again and again, without an end
+      function automatic logic [VALUE_BITS-1:0] octaves_below(input logic [FRAC_BITS:0] value);
+        octaves_below = '0;
         for (int i = 0; i <= FRAC_BITS; i++) begin
-          if (y[i]) below = VALUE_BITS'(FRAC_BITS - i);
+          if (value[i]) octaves_below = VALUE_BITS'(FRAC_BITS - i);
         end
-      end
+      endfunction
+      assign below = octaves_below(y);
 
       assign fraction = (y << below) - One;
       assign value_o  = (below << FRAC_BITS) - VALUE_BITS'(fraction);

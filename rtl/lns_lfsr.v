@@ -9,13 +9,15 @@ module lns_lfsr #(
   output logic [DRAW_BITS-1:0] random_o
 );
 
-  always_comb begin
-    state_o = state_i;
+  // a function, since Icarus takes a process that reads what it writes for one that waits for its own results
+  function automatic logic [31:0] shifted(input logic [31:0] state);
+    shifted = state;
     for (int i = 0; i < DRAW_BITS; i++) begin
-      state_o = {state_o[30:0], state_o[31] ^ state_o[21] ^ state_o[1] ^ state_o[0]};
+      shifted = {shifted[30:0], shifted[31] ^ shifted[21] ^ shifted[1] ^ shifted[0]};
     end
-  end
+  endfunction
 
+  assign state_o  = shifted(state_i);
   assign random_o = state_o[DRAW_BITS-1:0];
 
 endmodule

@@ -1,7 +1,6 @@
 // Update unit, one weight a time: Madam (docs/spec.md, section 8; lns/reference.py: update).
 //
-// Combinational. The second moment is a log-add, the normalised gradient a subtraction, the step a look-up and a shift:
-// there is no multiplier. The controller gives the constants of a step; their names are the specification's without c_.
+// Combinational. The new moment goes to the second half as it goes out; the halves meet nowhere else.
 module lns_update #(
   parameter int WEIGHT_BITS      = 12,  // B of the weight, signed
   parameter int GRADIENT_BITS    = 8,   // B of the gradient, signed
@@ -42,149 +41,58 @@ module lns_update #(
   output logic                            moment_underflow_o
 );
 
-  localparam int WeightCodeBits   = WEIGHT_BITS - 1;
-  localparam int GradientCodeBits = GRADIENT_BITS - 1;
-  // every sum below has at most four terms, each of which fits in the widest of these and a sign
-  localparam int SquaredBits  = GradientCodeBits + 1 + GRADIENT_SHIFT;
-  localparam int OperandBits  = (SquaredBits > MOMENT_BITS) ? SquaredBits : MOMENT_BITS;
-  localparam int CalcBits     = ((OperandBits > CONSTANT_BITS) ? OperandBits : CONSTANT_BITS) + 3;
-  localparam logic signed [CalcBits-1:0] GradientBias = CalcBits'(1) << (GradientCodeBits - 1);
-  localparam logic signed [CalcBits-1:0] MomentBias   = CalcBits'(1) << (MOMENT_BITS - 1);
+  logic [MOMENT_BITS-1:0] moment;
+  assign moment_o = moment;
 
-  // --- second moment: the old one decayed, plus the gradient squared
-
-  logic                       gradient_zero;
-  logic signed [CalcBits-1:0] squared;  // log2 of the gradient squared, in codes of the moment
-  assign gradient_zero = gradient_i[GradientCodeBits-1:0] == '0;
-  assign squared = ($signed(CalcBits'(gradient_i[GradientCodeBits-1:0])) - GradientBias) <<< (GRADIENT_SHIFT + 1);
-
-  logic [MOMENT_BITS-1:0] kept, term;
-  logic                   kept_saturate, kept_underflow, term_saturate, term_underflow, sum_saturate, sum_underflow;
-
-  lns_range #(
-    .BITS     (MOMENT_BITS),
-    .SIGNED   (0),
-    .CALC_BITS(CalcBits)
-  ) u_read (
-    .code_i     ($signed(CalcBits'(moment_i)) + CalcBits'(read_i)),
-    .negative_i (1'b0),
-    .zero_i     (moment_i == '0),
-    .word_o     (kept),
-    .saturate_o (kept_saturate),
-    .underflow_o(kept_underflow)
+  lns_moment #(
+    .GRADIENT_BITS (GRADIENT_BITS),
+    .GRADIENT_SHIFT(GRADIENT_SHIFT),
+    .MOMENT_BITS   (MOMENT_BITS),
+    .FRAC_BITS     (FRAC_BITS),
+    .CONSTANT_BITS (CONSTANT_BITS),
+    .KIND          (KIND),
+    .K             (K),
+    .G             (G),
+    .SB_ENTRIES    (SB_ENTRIES),
+    .SB_BITS       (SB_BITS),
+    .SB_FILE       (SB_FILE),
+    .SB_SLOPE_BITS (SB_SLOPE_BITS),
+    .SB_SLOPE_FILE (SB_SLOPE_FILE)
+  ) u_moment (
+    .gradient_i        (gradient_i),
+    .moment_i          (moment_i),
+    .read_i            (read_i),
+    .term_i            (term_i),
+    .moment_o          (moment),
+    .moment_saturate_o (moment_saturate_o),
+    .moment_underflow_o(moment_underflow_o)
   );
 
-  lns_range #(
-    .BITS     (MOMENT_BITS),
-    .SIGNED   (0),
-    .CALC_BITS(CalcBits)
-  ) u_term (
-    .code_i     (squared + CalcBits'(term_i) + MomentBias),
-    .negative_i (1'b0),
-    .zero_i     (gradient_zero),
-    .word_o     (term),
-    .saturate_o (term_saturate),
-    .underflow_o(term_underflow)
+  lns_step #(
+    .WEIGHT_BITS   (WEIGHT_BITS),
+    .GRADIENT_BITS (GRADIENT_BITS),
+    .GRADIENT_SHIFT(GRADIENT_SHIFT),
+    .MOMENT_BITS   (MOMENT_BITS),
+    .FRAC_BITS     (FRAC_BITS),
+    .CONSTANT_BITS (CONSTANT_BITS),
+    .STEP_FRAC_BITS(STEP_FRAC_BITS),
+    .STOCHASTIC    (STOCHASTIC),
+    .FLIP          (FLIP),
+    .FINE_BITS     (FINE_BITS),
+    .ANTILOG_BITS  (ANTILOG_BITS),
+    .ANTILOG_FILE  (ANTILOG_FILE)
+  ) u_step (
+    .weight_i    (weight_i),
+    .gradient_i  (gradient_i),
+    .moment_i    (moment),
+    .random_i    (random_i),
+    .correction_i(correction_i),
+    .clip_i      (clip_i),
+    .lr_i        (lr_i),
+    .weight_o    (weight_o),
+    .saturate_o  (saturate_o),
+    .underflow_o (underflow_o),
+    .clip_o      (clip_o)
   );
-
-  lns_add #(
-    .BITS         (MOMENT_BITS),
-    .FRAC_BITS    (FRAC_BITS),
-    .SIGNED       (0),
-    .KIND         (KIND),
-    .K            (K),
-    .G            (G),
-    .SB_ENTRIES   (SB_ENTRIES),
-    .SB_BITS      (SB_BITS),
-    .SB_FILE      (SB_FILE),
-    .SB_SLOPE_BITS(SB_SLOPE_BITS),
-    .SB_SLOPE_FILE(SB_SLOPE_FILE)
-  ) u_add (
-    .a_i        (kept),
-    .b_i        (term),
-    .word_o     (moment_o),
-    .saturate_o (sum_saturate),
-    .underflow_o(sum_underflow)
-  );
-
-  assign moment_saturate_o  = kept_saturate || term_saturate || sum_saturate;
-  assign moment_underflow_o = kept_underflow || term_underflow || sum_underflow;
-
-  // --- normalised gradient: log2 of |g| over the root of the moment, clipped
-
-  logic                       hold;  // no gradient, or nothing to normalise it by: the weight stays
-  logic signed [CalcBits-1:0] normal, exponent;
-  logic                       clipped;
-  assign hold     = gradient_zero || (moment_o == '0);
-  assign normal   = (squared - ($signed(CalcBits'(moment_o)) - MomentBias) - CalcBits'(correction_i)) >>> 1;
-  assign clipped  = normal > CalcBits'(clip_i);
-  assign exponent = (clipped ? CalcBits'(clip_i) : normal) + CalcBits'(lr_i);
-
-  // --- step: antilogarithm in units of 2^-r codes, rounded to whole ones
-
-  logic [ANTILOG_BITS-1:0] rom[0:(1 << FRAC_BITS) - 1];
-  if (ANTILOG_FILE != "") begin : gen_rom_file
-    initial $readmemh(ANTILOG_FILE, rom);
-  end
-
-  localparam int RomOrFineBits = (FINE_BITS > ANTILOG_BITS) ? FINE_BITS : ANTILOG_BITS;
-  localparam int ShiftBits     = (RomOrFineBits > STEP_FRAC_BITS) ? RomOrFineBits : STEP_FRAC_BITS;
-  logic        [ANTILOG_BITS-1:0] significand;
-  logic signed [    CalcBits-1:0] places;
-  logic        [   ShiftBits-1:0] fine;
-  assign significand = rom[exponent[FRAC_BITS-1:0]];
-  assign places      = (exponent >>> FRAC_BITS) + CalcBits'(STEP_FRAC_BITS - (ANTILOG_BITS - 1));
-  // beyond FINE_BITS nothing can be shifted: the clip bounds the exponent
-  assign fine = places[CalcBits-1] ? ShiftBits'(significand) >> (-places) : ShiftBits'(significand) << places;
-
-  localparam int StepBits = ShiftBits + 1;
-  logic [StepBits-1:0] step;
-  if (STEP_FRAC_BITS == 0) begin : gen_whole
-    assign step = StepBits'(fine);
-    logic unused_random;
-    assign unused_random = ^random_i;
-  end else if (STOCHASTIC != 0) begin : gen_stochastic
-    assign step = (StepBits'(fine) + StepBits'(random_i)) >> STEP_FRAC_BITS;
-  end else begin : gen_nearest
-    localparam logic [STEP_FRAC_BITS-1:0] Half = STEP_FRAC_BITS'(1) << (STEP_FRAC_BITS - 1);
-    logic [      StepBits-1:0] whole;
-    logic [STEP_FRAC_BITS-1:0] rest;
-    assign whole = StepBits'(fine) >> STEP_FRAC_BITS;
-    assign rest  = fine[STEP_FRAC_BITS-1:0];
-    // a tie goes to the even step
-    assign step  = whole + StepBits'((rest > Half) || ((rest == Half) && whole[0]));
-    logic unused_random;
-    assign unused_random = ^random_i;
-  end
-
-  // --- weight: against the gradient's sign, a magnitude of the same sign shrinks
-
-  localparam int CodeBits = ((WeightCodeBits > StepBits) ? WeightCodeBits : StepBits) + 2;
-  logic signed [CodeBits-1:0] code, change;
-  logic                       negative, grows, above, below;
-  assign negative = weight_i[WEIGHT_BITS-1];
-  assign grows    = gradient_i[GRADIENT_BITS-1] != negative;
-  assign change   = CodeBits'(step);
-  assign code     = $signed(CodeBits'(weight_i[WeightCodeBits-1:0])) + (grows ? change : -change);
-  assign below    = code < CodeBits'(1);
-  assign above    = !below && (|code[CodeBits-1:WeightCodeBits]);
-
-  always_comb begin
-    weight_o = {negative, code[WeightCodeBits-1:0]};
-    if (above) weight_o = {negative, {WeightCodeBits{1'b1}}};
-    if (below) weight_o = {negative ^ (FLIP != 0), WeightCodeBits'(1)};
-    if (hold) weight_o = weight_i;
-  end
-
-  assign saturate_o  = above && !hold;
-  assign underflow_o = below && !hold;
-  assign clip_o      = clipped && !hold;
-
-`ifndef SYNTHESIS
-  // without this a forgotten parameter would read as a table of zeros in a two-state simulator
-  initial begin
-    if (ANTILOG_FILE == "") $fatal(1, "ANTILOG_FILE is required");
-  end
-`endif
 
 endmodule

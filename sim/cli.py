@@ -57,8 +57,11 @@ def _run_table(args: argparse.Namespace) -> int:
 
 
 def _commands() -> dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Run]]:
+    from sim.report import diff, error
+    from sim.rtl import command as bundling
     from sim.train import command as training
     from sim.verify import command as verifying
+    from sim.verify.prove import command as proving
 
     return {
         "train": ("train a network on a design, or with a float baseline", training.add_train, training.run_train),
@@ -67,7 +70,11 @@ def _commands() -> dict[str, tuple[str, Callable[[argparse.ArgumentParser], None
         "export": ("tensors of a run as memory images", training.add_export, training.run_export),
         "show": ("a design in words", _add_show, _run_show),
         "table": ("size and error of a table of Gaussian logarithms", _add_table, _run_table),
+        "rtl": ("the Verilog of a design as a bundle that stands alone", bundling.add_arguments, bundling.run),
         "verify": ("check the Verilog of a design against the definition", verifying.add_arguments, verifying.run),
+        "prove": ("prove that the Verilog of a design is the definition", proving.add_arguments, proving.run),
+        "error": ("how far each unit is from exact arithmetic", error.add_arguments, error.run),
+        "diff": ("the first word in which two runs or traces differ", diff.add_arguments, diff.run),
     }
 
 

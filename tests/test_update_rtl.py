@@ -1,23 +1,14 @@
-"""`rtl/lns_update.v` and `rtl/lns_lfsr.v` against the definition, by vectors in a self-checking Verilog bench.
+"""The update unit, its halves and its random bits against the definition, by vectors in self-checking Verilog."""
 
-They have no cocotb bench yet: this compares every word and event flag, but covers no bins and knows Icarus alone.
-"""
-
-import random
 import shutil
 import subprocess
 
 import pytest
 
-from lns import Event, load, preset_names, reference
-from lns.files import memh_text
-from lns.format import Rounding
-from lns.gausslog import rom_width
-from lns.units import Units
+from lns import load, preset_names
 from sim.paths import data_dir
-from sim.verify.runner import tool_environment
-
-UPDATE = ("lns_range.v", "lns_gausslog.v", "lns_add.v", "lns_update.v")
+from sim.verify.tools import tool_environment
+from sim.verify.units.update import Lfsr, Moment, Step, Update, instances
 
 pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="apt install iverilog")
 
@@ -27,133 +18,108 @@ def literal(value):
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def simulate(folder, module, sources, parameters, ports, rows, rtl=None):
-    """Mismatches of a module in Icarus: ``ports`` are (name, width), inputs end in _i; a row has a value for each."""
-    width = sum(w for _, w in ports)
-    lines = []
-    for row in rows:
-        word = 0
-        for value, (name, w) in zip(row, ports, strict=True):
-            assert -(1 << (w - 1)) <= value < 1 << w, f"{name}: {value} does not fit in {w} bits"
-            word = word << w | value % (1 << w)
-        lines.append(f"{word:x}\n")
-    (folder / "vectors.memh").write_text("".join(lines))
-    connections, wires, checks, high = [], [], [], width
-    for name, w in ports:
-        part = f"x[{high - 1}:{high - w}]"
-        high -= w
-        connections.append(f".{name}({part if name.endswith('_i') else name})")
-        if name.endswith("_o"):
-            wires.append(f"  wire [{w - 1}:0] {name};\n")
-            checks.append(f"{name} !== {part}")
-    settings = ", ".join(f".{k}({literal(v)})" for k, v in parameters.items())
-    (folder / "bench.v").write_text(
-        f"module bench;\n  reg [{width - 1}:0] vectors[0:{len(rows) - 1}];\n  reg [{width - 1}:0] x;\n"
-        f"  integer i, bad;\n{''.join(wires)}  {module} #({settings}) u ({', '.join(connections)});\n"
-        f'  initial begin\n    bad = 0;\n    $readmemh("vectors.memh", vectors);\n'
-        f"    for (i = 0; i < {len(rows)}; i = i + 1) begin\n      x = vectors[i];\n      #1;\n"
-        f"      if ({' || '.join(checks)}) bad = bad + 1;\n    end\n"
-        f'    $display("%0d vectors, %0d mismatches", i, bad);\n  end\nendmodule\n'
-    )
-    files = [str((rtl or data_dir("rtl")) / name) for name in sources]
+def pack(beat, ports):
+    """The values of ports as one number, the first port at the top."""
+    word = 0
+    for value, port in zip(beat, ports, strict=True):
+        low, high = (-(1 << (port.width - 1)), 1 << (port.width - 1)) if port.signed else (0, 1 << port.width)
+        assert low <= value < high, f"{port.name}: {value} does not fit in {port.width} bits"
+        word = word << port.width | value % (1 << port.width)
+    return word
+
+
+def connections(ports, bus):
+    """Connections of ports to slices of a bus, as `pack` packs them."""
+    high, parts = sum(port.width for port in ports), []
+    for port in ports:
+        parts.append(f".{port.name}({bus}[{high - 1}:{high - port.width}])")
+        high -= port.width
+    return parts
+
+
+def instance(unit, extra=()):
+    """The unit, its inputs and outputs on the buses x and y."""
+    settings = ", ".join(f".{name}({literal(value)})" for name, value in unit.parameters().items())
+    parts = [*extra, *connections(unit.inputs(), "x"), *connections(unit.outputs(), "y")]
+    return f"  {unit.module} #({settings}) u ({', '.join(parts)});\n"
+
+
+def run(unit, folder, bench, rtl=None):
+    """What a bench of a unit printed."""
+    for name, text in {"bench.v": bench, **unit.roms()}.items():
+        (folder / name).write_text(text)
+    files = [str((rtl or data_dir("rtl")) / name) for name in unit.sources]
     build = ["iverilog", "-g2012", "-o", "bench", "-s", "bench", "bench.v", *files]
     subprocess.run(build, cwd=folder, check=True, capture_output=True)
-    done = subprocess.run(["vvp", "-n", "bench"], cwd=folder, check=True, capture_output=True, text=True, timeout=200)
-    seen, bad = (int(part.split()[0]) for part in done.stdout.strip().splitlines()[-1].split(","))
-    assert seen == len(rows)
+    done = subprocess.run(["vvp", "-n", "bench"], cwd=folder, capture_output=True, text=True, timeout=60)
+    return done.stdout.strip()
+
+
+def covered(unit, transactions):
+    """Nothing that they leave out."""
+    cover = unit.coverage()
+    for transaction in transactions:
+        unit.sample(cover, transaction)
+    assert cover.uncovered() == []
+
+
+def mismatches(unit, folder, count, rtl=None, seed=0):
+    """Of a combinational unit in Icarus; the transactions must fill its bins."""
+    transactions = unit.transactions(seed, count, unit.exhaustible)
+    covered(unit, transactions)
+    inputs, outputs = unit.inputs(), unit.outputs()
+    wide, out = sum(port.width for port in inputs), sum(port.width for port in outputs)
+    rows = [pack(t[0], inputs) << out | pack(unit.expect(t)[0], outputs) for t in transactions]
+    (folder / "vectors.memh").write_text("".join(f"{row:x}\n" for row in rows))
+    bench = (
+        f"module bench;\n  reg [{wide + out - 1}:0] vectors[0:{len(rows) - 1}];\n  reg [{wide - 1}:0] x;\n"
+        f"  reg [{out - 1}:0] right;\n  wire [{out - 1}:0] y;\n  integer i, bad;\n{instance(unit)}"
+        f'  initial begin\n    bad = 0;\n    $readmemh("vectors.memh", vectors);\n'
+        f"    for (i = 0; i < {len(rows)}; i = i + 1) begin\n      {{x, right}} = vectors[i];\n      #1;\n"
+        f"      if (y !== right) bad = bad + 1;\n    end\n"
+        f'    $display("%0d vectors, %0d mismatches", i, bad);\n  end\nendmodule\n'
+    )
+    seen, bad = (int(part.split()[0]) for part in run(unit, folder, bench, rtl).splitlines()[-1].split(","))
+    assert seen == len(rows) >= (1 << unit.input_bits if unit.exhaustible else count)
     return bad
 
 
-def settings(units, folder):
-    """Parameters of ``lns_update``; its ROM images are written to the folder."""
-    unit = units.update
-    largest = units.update_constants(1, 0, 0)
-    fine = reference.antilog(
-        largest.clip + largest.lr, unit.step_frac_bits, unit.rom, unit.rom_bits, unit.moment.frac_bits
+def lint(unit, folder):
+    """Verilator's warnings, and what Yosys finds wrong; latches, and registers of a combinational unit, are wrong."""
+    for name, text in unit.roms().items():
+        (folder / name).write_text(text)
+    environment = tool_environment("verilator")
+    executable = shutil.which("verilator_bin", path=environment["PATH"]) or "verilator"
+    files = [str(data_dir("rtl") / source) for source in unit.sources]
+    values = [f"-G{name}={literal(value)}" for name, value in unit.parameters().items()]
+    command = [executable, "--lint-only", "-Wall", "--top-module", unit.module, *values, *files]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode or shutil.which("yosys") is None:
+        return done.stderr
+    handshake = {"clk_i": "input", "rst_ni": "input", "valid_i": "input", "ready_o": "output"}
+    handshake |= {"valid_o": "output", "ready_i": "input"}
+    buses = {"x": ("input", unit.inputs()), "y": ("output", unit.outputs())}
+    declared = [f"{way} [{sum(p.width for p in ports) - 1}:0] {bus}" for bus, (way, ports) in buses.items()]
+    declared += [f"{way} {name}" for name, way in handshake.items() if unit.sequential]
+    parts = instance(unit, [f".{name}({name})" for name in handshake if unit.sequential])
+    (folder / "top.v").write_text(f"module top({', '.join(declared)});\n{parts}endmodule\n")
+    registers = "" if unit.sequential else " t:$dff t:$sdff t:$adff"
+    (folder / "check.ys").write_text(
+        f"read_verilog -sv -defer {' '.join(files)} top.v; hierarchy -check -top top; "
+        f"proc -norom; opt; select -assert-none t:$dlatch{registers}; check -assert\n"
     )
-    sb = unit.table.roms["sb"]
-    (folder / "antilog.memh").write_text(memh_text(unit.rom, unit.rom_bits, "antilog"))
-    (folder / "sb.memh").write_text(memh_text(sb, rom_width(sb), "sb"))
-    return {
-        "WEIGHT_BITS": unit.weight.bits,
-        "GRADIENT_BITS": unit.gradient.bits,
-        "GRADIENT_SHIFT": unit.moment.frac_bits - unit.gradient.frac_bits,
-        "MOMENT_BITS": unit.moment.bits,
-        "FRAC_BITS": unit.moment.frac_bits,
-        "CONSTANT_BITS": unit.moment.bits + 8,
-        "STEP_FRAC_BITS": unit.step_frac_bits,
-        "STOCHASTIC": int(unit.rounding is Rounding.STOCHASTIC),
-        "FLIP": int(unit.flip),
-        "FINE_BITS": max(1, fine.bit_length()),
-        "ANTILOG_BITS": unit.rom_bits,
-        "ANTILOG_FILE": "antilog.memh",
-        "SB_ENTRIES": len(sb),
-        "SB_BITS": rom_width(sb),
-        "SB_FILE": "sb.memh",
-    }
+    done = subprocess.run(["yosys", "-q", "-s", "check.ys"], cwd=folder, capture_output=True, text=True)
+    return done.stdout + done.stderr if done.returncode else ""
 
 
-def _moment_for(wanted, g, v, units, constants):
-    """A moment that the update brings to a wanted code, as near as a few corrections come."""
-    unit = units.update
-    for _ in range(8):
-        v = max(1, min(unit.moment.max_code, v + wanted - reference.moment(g, v, unit, constants)[0]))
-    return v
-
-
-def vectors(units, count, seed=0):
-    """Rows of operands, constants and expected results: corners, moments near the gradient's square, and anything."""
-    unit, rng = units.update, random.Random(seed)
-    weight, gradient, moment = unit.weight, unit.gradient, unit.moment
-    shift = moment.frac_bits - gradient.frac_bits
-    rows = []
-    for _ in range(count):
-        offset = rng.randrange(-4, 4)
-        constants = units.update_constants(
-            rng.choice([1, 2, 10, 1000, 10**6]), offset, offset + rng.choice([0, 0, 0, 1, -1, 3, -3])
-        )
-        w = rng.choice([1, 2, weight.max_code - 1, weight.max_code, rng.randrange(1, weight.max_code + 1)])
-        w |= rng.choice([0, weight.sign_bit])
-        g = rng.choice([0, gradient.sign_bit, 1, gradient.max_code, *(rng.randrange(1 << gradient.bits),) * 4])
-        v = rng.choice([0, 1, moment.max_code, rng.randrange(1 << moment.bits)])
-        if reference.code(g, gradient) and rng.random() < 0.6:
-            square = (2 * reference.raw(g, gradient) << shift) + moment.bias
-            v = max(0, min(moment.max_code, square + rng.randrange(-16000, 12000)))
-            if rng.random() < 0.1:  # at the clip, or a code beside it
-                v = _moment_for(
-                    square - 2 * constants.clip - constants.correction + rng.randrange(-2, 4), g, v, units, constants
-                )
-        bits = rng.randrange(1 << unit.step_frac_bits)
-        new_w, new_v, w_events, v_events = reference.update(w, g, v, unit, constants, bits)
-        flags = [
-            *(int(event in w_events) for event in (Event.SATURATE, Event.UNDERFLOW, Event.CLIP)),
-            *(int(event in v_events) for event in (Event.SATURATE, Event.UNDERFLOW)),
-        ]
-        c = constants
-        rows.append([w, g, v, bits, c.read, c.term, c.correction, c.clip, c.lr, new_w, new_v, *flags])
-    return rows
-
-
-def ports(parameters):
-    """(name, width) of every port of ``lns_update``, in the order of the rows of `vectors`."""
-    constant = parameters["CONSTANT_BITS"]
-    return [
-        ("weight_i", parameters["WEIGHT_BITS"]),
-        ("gradient_i", parameters["GRADIENT_BITS"]),
-        ("moment_i", parameters["MOMENT_BITS"]),
-        ("random_i", max(1, parameters["STEP_FRAC_BITS"])),
-        *((f"{name}_i", constant) for name in ("read", "term", "correction", "clip", "lr")),
-        ("weight_o", parameters["WEIGHT_BITS"]),
-        ("moment_o", parameters["MOMENT_BITS"]),
-        *((f"{name}_o", 1) for name in ("saturate", "underflow", "clip", "moment_saturate", "moment_underflow")),
-    ]
-
-
-def check(design, folder, count=3000, rtl=None):
-    """(mismatches, rows) of ``lns_update`` in a design."""
-    units = Units(design)
-    parameters, rows = settings(units, folder), vectors(units, count)
-    return simulate(folder, "lns_update", UPDATE, parameters, ports(parameters), rows, rtl), rows
+def planted(folder, source, right, wrong):
+    """A copy of the Verilog with a bug."""
+    rtl = folder / "rtl"
+    shutil.copytree(data_dir("rtl"), rtl)
+    text = (rtl / source).read_text()
+    assert text.count(right) == 1
+    (rtl / source).write_text(text.replace(right, wrong))
+    return rtl
 
 
 VARIANTS = {
@@ -165,72 +131,53 @@ VARIANTS = {
         "update.lr": 0.001,
         "update.moment_offset": -5,
     },
+    "small": {
+        **{f"formats.{name}": "lns<3,0>" for name in ("activation", "error", "gradient", "operand", "weight")},
+        "update.moment": "ulns<4,0>",
+        "update.kappa": 1,
+        "update.lr": 1.0,
+        "update.clip": 1.0,
+        "update.antilog_bits": 32,
+        "update.step_frac_bits": 2,
+    },
+    "narrow moment": {"update.moment": "ulns<9,5>", "update.kappa": 7, "update.table": "linear<2,3>"},
+    "mitchell": {"update.moment_offset": 20, "update.table": "mitchell", "offsets.headroom": 3},
 }
+
+
+def designed(name):
+    return load("madam8").override(VARIANTS[name]) if name in VARIANTS else load(name)
 
 
 @pytest.mark.parametrize("name", [*preset_names(), *VARIANTS])
 def test_update(name, tmp_path):
-    design = load("madam8").override(VARIANTS[name]) if name in VARIANTS else load(name)
-    bad, rows = check(design, tmp_path)
-    assert bad == 0
-    # each flag was raised, and each was not
-    for column in range(-5, -2):
-        assert {row[column] for row in rows} == {0, 1}
+    for unit in instances(designed(name)):
+        assert mismatches(unit, tmp_path, 2000) == 0, unit
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong"),
+    ("kind", "source", "right", "wrong"),
     [
-        ("assign clipped  = normal >", "assign clipped  = normal >="),
-        ("(rest == Half) && whole[0]", "(rest == Half)"),
-        ("weight_o = {negative ^ (FLIP != 0)", "weight_o = {negative"),
-        ("if (above) weight_o", "if (1'b0) weight_o"),
-        ("hold     = gradient_zero ||", "hold     = "),
-        ("grows    = gradient_i[GRADIENT_BITS-1] !=", "grows    = gradient_i[GRADIENT_BITS-1] =="),
-        (") >>> 1;", ") >>> 2;"),
-        ("CalcBits'(correction_i)", "CalcBits'(1)"),
+        (Step, "lns_step.v", "assign clipped  = normal >", "assign clipped  = normal >="),
+        (Step, "lns_step.v", "(rest == Half) && whole[0]", "(rest == Half)"),
+        (Step, "lns_step.v", "weight_o = {negative ^ (FLIP != 0)", "weight_o = {negative"),
+        (Step, "lns_step.v", "(rest > Half)", "(rest >= Half)"),
+        (Update, "lns_step.v", "if (above) weight_o", "if (1'b0) weight_o"),
+        (Update, "lns_update.v", ".moment_i    (moment)", ".moment_i    (moment_i)"),
+        (Moment, "lns_moment.v", "kept_underflow || ", ""),
+        (Moment, "lns_moment.v", ".zero_i     (gradient_zero)", ".zero_i     (gradient_i == '0)"),
     ],
 )
-def test_planted_bugs_are_caught(right, wrong, tmp_path):
-    rtl = tmp_path / "rtl"
-    shutil.copytree(data_dir("rtl"), rtl)
-    text = (rtl / "lns_update.v").read_text()
-    assert text.count(right) == 1
-    (rtl / "lns_update.v").write_text(text.replace(right, wrong))
-    assert check(load("madam8"), tmp_path, 6000, rtl)[0] > 0
+def test_planted_bugs_are_caught(kind, source, right, wrong, tmp_path):
+    assert mismatches(kind(load("madam8")), tmp_path, 2000, planted(tmp_path, source, right, wrong)) > 0
 
 
 @pytest.mark.parametrize("r", [1, 8, 24, 32])
 def test_lfsr(r, tmp_path):
-    rng = random.Random(r)
-    rows = [[s, *reference.lfsr_draw(s, r)] for s in [1, 0xFFFFFFFF, *(rng.randrange(1, 1 << 32) for _ in range(500))]]
-    ports = [("state_i", 32), ("state_o", 32), ("random_o", r)]
-    assert simulate(tmp_path, "lns_lfsr", ("lns_lfsr.v",), {"DRAW_BITS": r}, ports, rows) == 0
+    assert mismatches(Lfsr(r), tmp_path, 500) == 0
 
 
 @pytest.mark.parametrize("name", ["madam8", "madam8-small", "bmadam8"])
 def test_lint_and_synthesis(name, tmp_path):
-    parameters = settings(Units(load(name)), tmp_path)
-    environment = tool_environment("verilator")
-    executable = shutil.which("verilator_bin", path=environment["PATH"]) or "verilator"
-    files = [str(data_dir("rtl") / source) for source in UPDATE]
-    values = [f"-G{k}={literal(v)}" for k, v in parameters.items()]
-    lint = [executable, "--lint-only", "-Wall", "--top-module", "lns_update", *values, *files]
-    done = subprocess.run(lint, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    if shutil.which("yosys") is None:
-        pytest.skip("apt install yosys")
-    names = [name for name, _ in ports(parameters)]
-    declared = ", ".join(
-        f"{'input' if name.endswith('_i') else 'output'} [{width - 1}:0] {name}" for name, width in ports(parameters)
-    )
-    values = ", ".join(f".{k}({literal(v)})" for k, v in parameters.items())
-    connected = ", ".join(f".{name}({name})" for name in names)
-    (tmp_path / "top.v").write_text(f"module top({declared});\n  lns_update #({values}) u ({connected});\nendmodule\n")
-    script = (
-        f"read_verilog -sv -defer {' '.join(files)} top.v; hierarchy -check -top top; "
-        "proc -norom; opt; select -assert-none t:$dlatch t:$dff t:$sdff; check -assert\n"
-    )
-    (tmp_path / "check.ys").write_text(script)
-    done = subprocess.run(["yosys", "-q", "-s", "check.ys"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    for unit in instances(designed(name)):
+        assert lint(unit, tmp_path) == "", unit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from lns import kernels, reference
 from lns.format import Event, LNSFormat, Rounding
 from lns.kernels.elementwise import Events, Words
-from lns.reference import LinearDot, UpdateConstants
+from lns.reference import LinearDot, LogDot, UpdateConstants
 from lns.units import Units
 
 Targets = npt.NDArray[np.int64]
@@ -33,6 +34,9 @@ class Backend(Protocol):
     ) -> tuple[Words, Events]:
         """Words of one format to another."""
 
+    def relu(self, words: Words, fmt: LNSFormat) -> Words:
+        """Negative words to zero; no events."""
+
     def loss(
         self, logits: Words, targets: Targets, logit_offset: int, error_offset: int
     ) -> tuple[Words, Events, npt.NDArray[np.int64]]:
@@ -44,33 +48,59 @@ class Backend(Protocol):
         """One step of w and v in place; the LFSR states move on in place if rounding is stochastic."""
 
 
-class NumbaBackend:
-    """The compiled kernels; the default."""
+class Accumulating(ABC):
+    """What backends share whose dot product is an accumulator, then a conversion to a word."""
 
-    name = "numba"
+    name: str
 
     def __init__(self, units: Units) -> None:
         self.units = units
         self.rounding = units.design.conversion.rounding
 
+    @abstractmethod
+    def accumulate(self, a: Words, b: Words, unit: LinearDot | LogDot) -> tuple[Words, Events]:
+        """The accumulators of (M, K) times (K, N): int64, or words of ``unit.acc``."""
+
+    @abstractmethod
+    def linear_to_log(self, values: Words, least_exponent: int, fmt: LNSFormat, offset: int) -> tuple[Words, Events]:
+        """Linear accumulators whose least bit weighs 2**least_exponent to words."""
+
+    @abstractmethod
+    def convert(
+        self, words: Words, source: LNSFormat, fmt: LNSFormat, source_offset: int, offset: int
+    ) -> tuple[Words, Events]: ...
+
     def dot(
         self, a: Words, b: Words, a_fmt: LNSFormat, b_fmt: LNSFormat, fmt: LNSFormat, offsets: int, offset: int
     ) -> tuple[Words, Events]:
         unit = self.units.dot(a_fmt, b_fmt)
+        sums, inner = self.accumulate(a, b, unit)
         if isinstance(unit, LinearDot):
-            values, inner = kernels.dot_linear(a, b, unit)
-            rom, index_bits = self.units.to_log_rom(fmt), self.units.index_bits(fmt)
-            words, events = kernels.linear_to_log(values, unit.least_exponent + offsets, rom, index_bits, fmt, offset)
+            words, events = self.linear_to_log(sums, unit.least_exponent + offsets, fmt, offset)
         else:
-            sums, inner = kernels.dot_log(a, b, unit)
-            words, events = kernels.convert(sums, unit.acc, fmt, offsets + unit.offset, offset, self.rounding)
-        events |= inner
-        return words, events
+            words, events = self.convert(sums, unit.acc, fmt, offsets + unit.offset, offset)
+        return words, events | inner
+
+
+class NumbaBackend(Accumulating):
+    """The compiled kernels; the default."""
+
+    name = "numba"
+
+    def accumulate(self, a: Words, b: Words, unit: LinearDot | LogDot) -> tuple[Words, Events]:
+        return kernels.dot_linear(a, b, unit) if isinstance(unit, LinearDot) else kernels.dot_log(a, b, unit)
+
+    def linear_to_log(self, values: Words, least_exponent: int, fmt: LNSFormat, offset: int) -> tuple[Words, Events]:
+        rom, index_bits = self.units.to_log_rom(fmt), self.units.index_bits(fmt)
+        return kernels.linear_to_log(values, least_exponent, rom, index_bits, fmt, offset)
 
     def convert(
         self, words: Words, source: LNSFormat, fmt: LNSFormat, source_offset: int, offset: int
     ) -> tuple[Words, Events]:
         return kernels.convert(words, source, fmt, source_offset, offset, self.rounding)
+
+    def relu(self, words: Words, fmt: LNSFormat) -> Words:
+        return kernels.relu(words, fmt)
 
     def loss(
         self, logits: Words, targets: Targets, logit_offset: int, error_offset: int
@@ -85,43 +115,44 @@ class NumbaBackend:
         return kernels.update(w, g, v, unit, constants, random)
 
 
-class ReferenceBackend:
+class ReferenceBackend(Accumulating):
     """The definition, one word at a time: for tests, on networks of a few neurons."""
 
     name = "reference"
 
-    def __init__(self, units: Units) -> None:
-        self.units = units
-        self.rounding = units.design.conversion.rounding
-
-    def dot(
-        self, a: Words, b: Words, a_fmt: LNSFormat, b_fmt: LNSFormat, fmt: LNSFormat, offsets: int, offset: int
-    ) -> tuple[Words, Events]:
-        unit = self.units.dot(a_fmt, b_fmt)
-        out, events = np.empty((a.shape[0], b.shape[1]), fmt.dtype), np.empty((a.shape[0], b.shape[1]), np.uint8)
+    def accumulate(self, a: Words, b: Words, unit: LinearDot | LogDot) -> tuple[Words, Events]:
+        dtype = np.dtype(np.int64) if isinstance(unit, LinearDot) else unit.acc.dtype
+        out, events = np.empty((a.shape[0], b.shape[1]), dtype), np.empty((a.shape[0], b.shape[1]), np.uint8)
         for m, row in enumerate(a.tolist()):
             for n, column in enumerate(b.T.tolist()):
                 if isinstance(unit, LinearDot):
-                    value, inner = reference.dot_linear(row, column, unit)
-                    rom, index_bits = self.units.to_log_rom(fmt), self.units.index_bits(fmt)
-                    word, event = reference.linear_to_log(
-                        value, unit.least_exponent + offsets, rom.tolist(), index_bits, fmt, offset
-                    )
+                    out[m, n], events[m, n] = reference.dot_linear(row, column, unit)
                 else:
-                    total, inner = reference.dot_log(row, column, unit)
-                    word, event = reference.convert(total, unit.acc, fmt, offsets + unit.offset, offset, self.rounding)
-                out[m, n], events[m, n] = word, inner | event
+                    out[m, n], events[m, n] = reference.dot_log(row, column, unit)
         return out, events
+
+    def linear_to_log(self, values: Words, least_exponent: int, fmt: LNSFormat, offset: int) -> tuple[Words, Events]:
+        rom, index_bits = self.units.to_log_rom(fmt).tolist(), self.units.index_bits(fmt)
+        return _arrays(
+            [reference.linear_to_log(v, least_exponent, rom, index_bits, fmt, offset) for v in values.ravel().tolist()],
+            fmt,
+            values.shape,
+        )
 
     def convert(
         self, words: Words, source: LNSFormat, fmt: LNSFormat, source_offset: int, offset: int
     ) -> tuple[Words, Events]:
-        pairs = [
-            reference.convert(word, source, fmt, source_offset, offset, self.rounding)
-            for word in words.ravel().tolist()
-        ]
-        out = np.array([word for word, _ in pairs], fmt.dtype).reshape(words.shape)
-        return out, np.array([event for _, event in pairs], np.uint8).reshape(words.shape)
+        return _arrays(
+            [
+                reference.convert(word, source, fmt, source_offset, offset, self.rounding)
+                for word in words.ravel().tolist()
+            ],
+            fmt,
+            words.shape,
+        )
+
+    def relu(self, words: Words, fmt: LNSFormat) -> Words:
+        return np.array([reference.relu(word, fmt) for word in words.ravel().tolist()], fmt.dtype).reshape(words.shape)
 
     def loss(
         self, logits: Words, targets: Targets, logit_offset: int, error_offset: int
@@ -155,7 +186,22 @@ class ReferenceBackend:
         return w_events, v_events
 
 
-BACKENDS: dict[str, Callable[[Units], Backend]] = {"numba": NumbaBackend, "reference": ReferenceBackend}
+def _arrays(pairs: list[tuple[int, Event]], fmt: LNSFormat, shape: tuple[int, ...]) -> tuple[Words, Events]:
+    """(word, event) pairs as arrays."""
+    words = np.array([word for word, _ in pairs], fmt.dtype).reshape(shape)
+    return words, np.array([event for _, event in pairs], np.uint8).reshape(shape)
+
+
+def _rtl(units: Units) -> Backend:
+    from sim.train.rtl import RtlBackend  # which needs this module, and is the only one that needs a simulator
+
+    return RtlBackend(units)
+
+
+#: A backend's name -> what makes one for the units of a design.
+BACKENDS: dict[str, Callable[[Units], Backend]] = {
+    "numba": NumbaBackend, "reference": ReferenceBackend, "rtl": _rtl,
+}  # fmt: skip
 
 
 def count_events(events: Events) -> npt.NDArray[np.int64]:

@@ -83,7 +83,7 @@ class Chip:
     seed : int
         Of the update unit's LFSRs, 0 to 2**32 - 1.
     backend : str
-        ``numba`` or ``reference``.
+        A name in `sim.train.backend.BACKENDS`; it changes no bit.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Chip:
     """
 
     def __init__(self, design: Design, weights: Sequence[Floats], seed: int, backend: str = "numba") -> None:
-        self.design, self.units = design, Units(design)
+        self.design, self.units, self.seed = design, Units(design), seed
         self.backend: Backend = BACKENDS[backend](self.units)
         formats, layers = design.formats, len(weights)
         self.caps = [cap_exponent(w) for w in weights]
@@ -152,7 +152,7 @@ class Chip:
                 tensor.offset,
             )
             if number < len(operands):
-                words = kernels.relu(words, tensor.fmt)
+                words = self.backend.relu(words, tensor.fmt)
                 events[words == 0] = 0
             tensor.see(words, events)
             self._count("activation", events)
@@ -202,6 +202,17 @@ class Chip:
             tensor.advance()
         correct = int((kernels.argmax(logits, formats.activation) == targets).sum())
         return StepResult(self._nats(losses), correct, len(targets))
+
+    def calls(self) -> list[tuple[str, str]]:
+        """(unit, label) of every call that `step` makes to the backend, in order: layers count from 1."""
+        layers = range(1, len(self.weights) + 1)
+        out = [("convert", f"operand {layer}") for layer in layers]
+        for layer in layers:
+            out += [("dot", f"forward {layer}"), ("relu", f"relu {layer}")]
+        out[-1] = ("loss", "loss")  # where the logits have no ReLU
+        for layer in reversed(layers):
+            out += [("dot", f"gradient {layer}"), ("dot", f"backward {layer}")]
+        return out[:-1] + [("update", f"update {layer}") for layer in layers]  # nothing lies before layer 1
 
     def _update(self, gradients: Sequence[Words], lr: Fraction | None) -> None:
         first = self.updates == 0

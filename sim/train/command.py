@@ -14,11 +14,13 @@ from lns.design import Design, load, preset_names
 from sim.report import curves
 from sim.train import data as datasets
 from sim.train import imported
+from sim.train.backend import BACKENDS
 from sim.train.baselines import BASELINES
 from sim.train.chip import Chip
 from sim.train.export import TENSORS, export
 from sim.train.loop import build, new_run, train
 from sim.train.run import RunConfig, RunDirectory, RunError
+from sim.train.trace import TraceRequest
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -45,12 +47,14 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint-every", type=int, default=0, metavar="STEPS", help="by default, every epoch")
     parser.add_argument("--out", type=Path, help="the run directory (default: runs/DESIGN-DATA-SEED)")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a run; everything else is taken from it")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="record what every unit saw and gave in one step")
+    parser.add_argument("--trace-step", type=int, metavar="N", help="in which step (default: the first)")
     _add_machine(parser)
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=0, help="of the kernels (default: all); they change no bit")
-    parser.add_argument("--backend", choices=["numba", "reference"], default="numba", help="they give the same bits")
+    parser.add_argument("--backend", choices=list(BACKENDS), default="numba", help="they give the same bits")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -99,7 +103,7 @@ def _refuse_with_resume(args: argparse.Namespace) -> None:
     """A run's settings are its own: silently ignoring others would mislead."""
     parser = argparse.ArgumentParser()
     add_train(parser)
-    free = {"resume", "threads", "backend", "quiet"}
+    free = {"resume", "threads", "backend", "quiet", "trace", "trace_step"}
     given = [
         name for name, value in vars(parser.parse_args([])).items() if name not in free and getattr(args, name) != value
     ]
@@ -118,6 +122,7 @@ def run_train(args: argparse.Namespace) -> int:
                 print("".join(f"  {name:<16} {text}\n" for name, text in rows.items()))
         return 0
     _set_threads(args)
+    trace = _trace(args)
     if args.resume is not None:
         _refuse_with_resume(args)
         run = RunDirectory(args.resume)
@@ -136,16 +141,24 @@ def run_train(args: argparse.Namespace) -> int:
         )  # fmt: skip
         name = design.name if design is not None else learner
         out = args.out or Path("runs") / f"{name}-{Path(args.data).name}-{args.seed}"
-        run = new_run(out, config, design)
-    row = finish(run, args)
+        run = new_run(out, config, design, trace)
+    row = finish(run, args, trace)
     _print_result(run, row, args.json)
     return 0
 
 
-def finish(run: RunDirectory, args: argparse.Namespace) -> dict[str, Any]:
+def _trace(args: argparse.Namespace) -> TraceRequest | None:
+    if args.trace is None:
+        if args.trace_step is not None:
+            raise RunError("--trace-step needs --trace FILE")
+        return None
+    return TraceRequest(args.trace, 1 if args.trace_step is None else args.trace_step)
+
+
+def finish(run: RunDirectory, args: argparse.Namespace, trace: TraceRequest | None = None) -> dict[str, Any]:
     """Train to the end and draw the learning curve."""
     try:
-        row = train(run, backend=args.backend, progress=not args.quiet)
+        row = train(run, backend=args.backend, progress=not args.quiet, trace=trace)
     except KeyboardInterrupt:
         print(f"\nstopped; go on with: lns train --resume {run.path}", file=sys.stderr)
         raise
@@ -216,7 +229,7 @@ def add_eval(parser: argparse.ArgumentParser) -> None:
         "--weights", type=Path, help="float weights of a network trained elsewhere (.npz: weight1, bias1, weight2, …)"
     )
     parser.add_argument("--data", help="another data set than the run's; required with --weights")
-    parser.add_argument("--backend", choices=["numba", "reference"], default="numba")
+    parser.add_argument("--backend", choices=list(BACKENDS), default="numba")
 
 
 def run_eval(args: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from sim.train.baselines import BASELINES, FloatNetwork
 from sim.train.chip import Chip, StepResult
 from sim.train.data import Dataset
 from sim.train.run import RunConfig, RunDirectory, RunError
+from sim.train.trace import TraceRequest, traced_step
 
 Learner = Chip | FloatNetwork
 
@@ -57,6 +58,28 @@ def build(config: RunConfig, design: Design | None, data: Dataset, backend: str 
     return FloatNetwork(BASELINES[config.learner][0](), weights, config.seed)
 
 
+def run_data(config: RunConfig) -> Dataset:
+    """The data set of a run, split where the configuration asks for a validation part."""
+    data = datasets.load(config.data)
+    return data.validation(config.validation) if config.validation else data
+
+
+def epoch_batches(config: RunConfig, epoch: int, samples: int) -> list[npt.NDArray[np.int64]]:
+    """Which samples each step of an epoch (from 0) takes, in the order of the steps."""
+    order = np.random.default_rng([config.seed, epoch]).permutation(samples)
+    return [order[first : first + config.batch] for first in range(0, samples, config.batch)]
+
+
+def _check_trace(trace: TraceRequest, config: RunConfig, done: int, steps: int) -> None:
+    """`RunError` before anything is trained for a trace that will not come."""
+    if config.learner != "chip":
+        raise RunError(f"--trace records the units of a chip: {config.learner} is a float baseline and has none")
+    if not done < trace.step <= steps:
+        raise RunError(f"--trace-step must be one of the steps {done + 1} to {steps} to come, got {trace.step}")
+    if not trace.path.parent.is_dir():
+        raise RunError(f"--trace {trace.path}: there is no folder {trace.path.parent}")
+
+
 def events_by_name(learner: Learner) -> dict[str, dict[str, int]]:
     """Counts so far by tensor kind and event; events that never happened are left out."""
     return {
@@ -77,6 +100,7 @@ def train(
     backend: str = "numba",
     progress: bool = True,
     after_step: Callable[[int, Learner], None] | None = None,
+    trace: TraceRequest | None = None,
 ) -> dict[str, Any]:
     """Train a run from its checkpoint, or from the start, to the end.
 
@@ -85,20 +109,20 @@ def train(
     run : RunDirectory
         Holds configuration, design and perhaps a checkpoint.
     backend : str
-        ``numba`` or ``reference``: the same bits.
+        A name in `sim.train.backend.BACKENDS`: the same bits.
     progress : bool
         A progress bar on stderr.
     after_step : callable, optional
         Called with the number of steps done and the learner.
+    trace : TraceRequest, optional
+        Which step of a chip to record, and where; it changes no bit.
 
     Returns
     -------
     The last epoch's metrics, also written to ``result.json``.
     """
     config, design = run.config(), run.design()
-    data = datasets.load(config.data)
-    if config.validation:
-        data = data.validation(config.validation)
+    data = run_data(config)
     learner = build(config, design, data, backend)
     base_lr = own_lr(config, design)
 
@@ -113,6 +137,8 @@ def train(
             learner.load(state)
         except ValueError as error:
             raise RunError(f"{run.path}: {error}") from None
+    if trace is not None:
+        _check_trace(trace, config, done, steps)
     run.drop_metrics_after(done // batches)
 
     train_x = learner.encode_inputs(data.train_x, data.scale)
@@ -129,24 +155,26 @@ def train(
     with bar:
         while done < steps:
             epoch, number = divmod(done, batches)
-            order = np.random.default_rng([config.seed, epoch]).permutation(len(train_x))
-            rate = config.rate(base_lr, epoch)
-            for first in range(number * config.batch, len(order), config.batch):
-                chosen = order[first : first + config.batch]
-                result = learner.step(train_x[chosen], data.train_y[chosen], rate)
+            rate, seen = config.rate(base_lr, epoch), number * config.batch
+            for chosen in epoch_batches(config, epoch, len(train_x))[number:]:
+                if trace is not None and trace.step == done + 1 and isinstance(learner, Chip):
+                    result, recorded = traced_step(learner, train_x[chosen], data.train_y[chosen], rate)
+                    recorded.save(trace.path)
+                else:
+                    result = learner.step(train_x[chosen], data.train_y[chosen], rate)
+                seen += len(chosen)
                 done, loss, correct = done + 1, loss + result.loss, correct + result.correct
                 bar.update()
                 if first_step:  # it compiled: not to be taken for the pace of the others
                     bar.unpause()
                     first_step = False
-                seen = first + len(chosen)
                 if done % 20 == 0:
                     _show(bar, learner, loss / seen, tested)
                 if after_step is not None:
                     after_step(done, learner)
                 if config.checkpoint_every and done % config.checkpoint_every == 0 and done % batches:
                     save()
-            row = _epoch_metrics(epoch + 1, done, float(rate), loss, correct, len(order), learner, test_x, data)
+            row = _epoch_metrics(epoch + 1, done, float(rate), loss, correct, seen, learner, test_x, data)
             tested = row["test_accuracy"]
             run.append_metrics(row | {"seconds": round(seconds + time.monotonic() - started, 3)})
             _show(bar, learner, row["train_loss"], tested)
@@ -210,7 +238,9 @@ def resolve(config: RunConfig, design: Design | None) -> RunConfig:
     return config if config.lr else dataclasses.replace(config, lr=own_lr(config, design))
 
 
-def new_run(out: Path, config: RunConfig, design: Design | None) -> RunDirectory:
-    """A run directory for a configuration whose data set and learner exist."""
-    datasets.load(config.data)
-    return RunDirectory.create(out, resolve(config, design), design)
+def new_run(out: Path, config: RunConfig, design: Design | None, trace: TraceRequest | None = None) -> RunDirectory:
+    """A run directory for a configuration whose data set, learner and traced step exist."""
+    resolved, data = resolve(config, design), run_data(config)
+    if trace is not None:
+        _check_trace(trace, config, 0, config.epochs * -(-len(data.train_x) // config.batch))
+    return RunDirectory.create(out, resolved, design)

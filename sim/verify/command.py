@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 from lns.design import DesignError, load
-from sim.verify.runner import SIMULATORS, InstanceReport, MissingTool, verify
-from sim.verify.units import UNITS, WITHOUT_BENCH, MissingUnit, VerifyError, units_of
+from sim.rtl.limits import check_roms
+from sim.verify.runner import RANDOM_COUNT, Report, Settings, verify_all
+from sim.verify.tools import SIMULATORS, MissingTool
+from sim.verify.unit import Unit, VerifyError
+from sim.verify.units import UNITS, MissingUnit, instances, units_of
+from sim.verify.wrapper import PIPELINE
 
 WAVES_DIR = Path("sim_build")
 
@@ -19,7 +24,12 @@ _HEADER = _ROW.format(
 )
 
 
-def _natural(text: str) -> int:
+class WrongInput(VerifyError):
+    """Arguments that name nothing to verify."""
+
+
+def natural(text: str) -> int:
+    """An integer from 0."""
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must not be negative, got {value}")
@@ -29,40 +39,74 @@ def _natural(text: str) -> int:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``lns verify``."""
     parser.add_argument("design", metavar="DESIGN", help="a preset's name or a design file")
-    parser.add_argument("--unit", action="append", choices=list(UNITS), help="default: all that the design has")
+    parser.add_argument("--unit", action="append", choices=UNITS, help="default: all that the design has")
     parser.add_argument("--simulator", choices=SIMULATORS, default="icarus")
+    parser.add_argument("--rtl", type=Path, metavar="DIR", help="your own Verilog: replaces files of the same names")
+    parser.add_argument("--depth", type=natural, default=2, help="register stages of each unit's wrapper (default 2)")
     parser.add_argument("--waves", action="store_true", help=f"write waves under {WAVES_DIR}/, one transaction a clock")
-    parser.add_argument("--seed", type=_natural, default=0, help="of the random stimuli (default 0)")
-    parser.add_argument("--count", type=_natural, help="random transactions where all are too many (default 20000)")
+    parser.add_argument("--seed", type=natural, default=0, help="of the random stimuli (default 0)")
+    parser.add_argument(
+        "--count", type=natural, default=RANDOM_COUNT,
+        help=f"random transactions where all are too many (default {RANDOM_COUNT})",
+    )  # fmt: skip
+    parser.add_argument("--jobs", type=natural, default=os.cpu_count() or 1, help="at once (default: one a core)")
     parser.add_argument("--json", action="store_true", help="print reports as JSON")
+
+
+def chosen_units(design_name: str, names: list[str] | None) -> list[Unit]:
+    """The instances of some units in a design, or of all.
+
+    Raises
+    ------
+    DesignError, MissingUnit
+        If there is no such design, its tables would be absurdly large, or it has none of a unit.
+    """
+    design = load(design_name)
+    check_roms(design)
+    found = []
+    for name in names or units_of(design):
+        own = instances(design, name)
+        if not own:
+            raise MissingUnit(f"design {design.name} has no {name}; it has {', '.join(units_of(design))}")
+        found += own
+    return found
+
+
+def check_replacement(folder: Path | None, units: list[Unit]) -> None:
+    """`WrongInput` if a folder with a user's Verilog has nothing that one of the units is made of."""
+    if folder is None:
+        return
+    if not folder.is_dir():
+        raise WrongInput(f"--rtl {folder}: no such folder")
+    wanted = sorted({PIPELINE, *(source for unit in units for source in unit.sources)})
+    if not any((folder / name).is_file() for name in wanted):
+        raise WrongInput(f"--rtl {folder}: has none of {', '.join(wanted)}, so nothing of it would be checked")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run ``lns verify``: 0 if every bit agreed, 1 if not, 2 if the design, a unit of it or a tool is missing."""
+    jobs = max(1, args.jobs)
+    root = WAVES_DIR if args.waves else None
+    settings = Settings(args.simulator, args.seed, args.count, args.depth, args.waves, root, args.rtl, jobs)
     try:
-        design = load(args.design)
-    except DesignError as error:
+        units = chosen_units(args.design, args.unit)
+        check_replacement(args.rtl, units)
+        if not args.json:
+            print(_HEADER)
+        # compiled units share the processes that compute what is expected
+        at_once = 1 if args.simulator == "compiled" else jobs
+        reports = verify_all(units, settings, at_once, None if args.json else _show)
+    except (DesignError, VerifyError) as error:
         print(f"lns verify: {error}", file=sys.stderr)
-        return 2
-    if not args.json:
-        print(_HEADER)
-    reports = []
-    try:
-        for unit in args.unit or units_of(design):
-            show = None if args.json else _show
-            root = WAVES_DIR if args.waves else None
-            reports.append(verify(design, unit, args.simulator, args.seed, args.waves, root, args.count, None, show))
-    except VerifyError as error:
-        print(f"lns verify: {error}", file=sys.stderr)
-        return 2 if isinstance(error, (MissingTool, MissingUnit)) else 1
+        return 2 if isinstance(error, (DesignError, MissingTool, MissingUnit, WrongInput)) else 1
     if args.json:
         print(json.dumps([report.to_dict() for report in reports], indent=2))
-    elif not args.unit:
-        print(f"not checked, because they have no bench yet: {', '.join(WITHOUT_BENCH)}")
+    else:
+        print(_summary(reports))
     return 0 if all(report.passed for report in reports) else 1
 
 
-def _show(report: InstanceReport) -> None:
+def _show(report: Report) -> None:
     bins = len(report.coverage)
     print(
         _ROW.format(
@@ -83,3 +127,10 @@ def _show(report: InstanceReport) -> None:
         print(f"  {text}")
     for name in report.uncovered:
         print(f"  not covered: {name}")
+
+
+def _summary(reports: list[Report]) -> str:
+    failed = [report for report in reports if not report.passed]
+    verdict = f"{len(failed)} FAILED" if failed else "all passed"
+    transactions, mismatches = (sum(getattr(r, name) for r in reports) for name in ("transactions", "mismatches"))
+    return f"{len(reports)} instances, {transactions} transactions, {mismatches} mismatches: {verdict}"

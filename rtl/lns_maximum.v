@@ -1,7 +1,7 @@
 // Maximum of a and b, and their order (docs/spec.md, section 10; lns/reference.py: maximum, order_key).
 //
 // Combinational. No words but zero and those that come in can come out: it raises no event.
-module lns_max #(
+module lns_maximum #(
   parameter int BITS   = 8,  // width B of a word
   parameter int SIGNED = 1   // 1: lns<B,F>; 0: ulns<B,F>, words without a sign bit
 ) (

@@ -1,0 +1,1 @@
+"""``lns prove``: the Verilog of a unit is, for all inputs, what the definition says."""

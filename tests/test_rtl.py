@@ -1,0 +1,147 @@
+"""What other tools say of the Verilog: lint, synthesis, ports."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from test_verify import EDGES, need
+
+from lns.design import load, preset_names
+from lns.format import Event
+from sim.paths import data_dir
+from sim.verify.tools import tool_environment
+from sim.verify.unit import Unit, VerifyError
+from sim.verify.units import UNITS, MissingUnit, instances, units_of
+from sim.verify.units.elementwise import Relu, Square
+from sim.verify.wrapper import PIPELINE, verilog_literal, wrapper_text
+
+
+def preset_units() -> list[Unit]:
+    """The distinct instances of all presets."""
+    found = {one.slug: one for name in preset_names() for one in instances(load(name))}
+    return list(found.values())
+
+
+UNITS_AND_EDGES = [*preset_units(), *EDGES]
+
+
+def sources(unit: Unit) -> list[str]:
+    return [str(data_dir("rtl") / name) for name in dict.fromkeys((PIPELINE, *unit.sources))]
+
+
+@pytest.mark.parametrize("unit", UNITS_AND_EDGES, ids=lambda one: one.slug)
+def test_lint(unit: Unit, tmp_path: Path) -> None:
+    need("verilator")
+    environment = tool_environment("verilator")
+    executable = shutil.which("verilator", path=environment["PATH"])
+    assert executable is not None
+    (tmp_path / "wrapped.v").write_text(wrapper_text(unit, "wrapped"))
+    command = [executable, "--lint-only", "-Wall", "--top-module", "wrapped", *sources(unit), "wrapped.v"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "%" not in done.stderr, done.stderr
+
+
+def test_no_lint_waivers() -> None:
+    for path in data_dir("rtl").iterdir():
+        assert path.suffix != ".vlt" and "lint_off" not in path.read_text("utf-8"), path
+
+
+# nothing is negative, and the square of ±1 and 0: no gates
+WIRES = [one for one in EDGES if (isinstance(one, Relu) and not one.format.signed) or
+         (isinstance(one, Square) and one.format.bits == 2)]
+
+
+@pytest.mark.parametrize("unit", UNITS_AND_EDGES, ids=lambda one: one.slug)
+def test_synthesis(unit: Unit, tmp_path: Path) -> None:
+    if shutil.which("yosys") is None:
+        pytest.skip("Yosys is not installed: apt install yosys")
+    roms = unit.roms()
+    for name, text in {"wrapped.v": wrapper_text(unit, "wrapped"), **roms}.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    # to gates; a large ROM takes ten seconds and shows nothing that a smaller one does not: it stays a memory
+    large = any(text.count("\n") > 4096 for text in roms.values()) or unit.sequential
+    registers = "" if unit.sequential else "t:$_DFF* t:$_SDFF* t:$dff* t:$adff* t:$sdff*"
+    script = [
+        f"read_verilog -sv -defer {' '.join(sources(unit))} wrapped.v",
+        f"hierarchy -check -top wrapped{'' if unit.sequential else ' -chparam DEPTH 0'}",
+        f"synth -flatten -top wrapped {'-run :fine' if large else ''}",
+        f"select -assert-none t:$_DLATCH* t:$_SR_* t:$dlatch* t:$sr {registers}",
+        *([] if large else ["select -assert-none t:$mem*"]),
+        *([] if unit in WIRES else ["select -assert-any t:*"]),
+        "check -assert",
+    ]
+    (tmp_path / "synth.ys").write_text("\n".join(script) + "\n", "utf-8")
+    done = subprocess.run(["yosys", "-q", "-s", "synth.ys"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Warning" not in done.stdout + done.stderr, done.stdout + done.stderr
+
+
+# --- instances -----------------------------------------------------------------------------------------------------
+
+
+def places(design: str, unit: str) -> list[tuple[str, str]]:
+    return [(one.label, str(one)) for one in instances(load(design), unit)]
+
+
+def test_instances_are_distinct_and_name_their_places() -> None:
+    assert places("log16", "lns_add") == [
+        ("activation+accumulator", "lns<16,10> full"), ("moment", "ulns<18,11> full"), ("loss", "ulns<16,10> full"),
+    ]  # fmt: skip
+    assert places("bmadam8", "lns_mul") == [("activation+error+gradient", "lns<16,10>"), ("operand", "lns<9,5>")]
+    assert places("log16", "lns_convert") == [
+        ("operand", "lns<16,13> to lns<16,10> nearest"),
+        ("activation+error+gradient", "lns<16,10> to lns<16,10> nearest"),
+    ]
+    down = load("madam8").override({"conversion.rounding": "down", "formats.error": "lns<9,4>"})
+    (one,) = instances(down, "lns_convert")
+    assert str(one) == "lns<12,9> to lns<8,3> down" and one.parameters()["ROUND"] == 1
+    found = [(one.label, str(one)) for one in instances(down, "lns_linear_to_log")]
+    assert found == [
+        ("activation+gradient", "24 bits to lns<8,3>, index 7"), ("error", "24 bits to lns<9,4>, index 8"),
+    ]  # fmt: skip
+    with pytest.raises(VerifyError, match="there is no unit 'lns_sub'"):
+        instances(load("log16"), "lns_sub")
+
+
+def test_a_design_has_only_the_units_that_it_needs() -> None:
+    log, linear = {"lns_product", "lns_dot_log"}, {"lns_term", "lns_dot_linear", "lns_linear_to_log"}
+    assert units_of(load("madam8-small")) == [unit for unit in UNITS if unit not in log]
+    assert units_of(load("madam8-log")) == [unit for unit in UNITS if unit not in {*linear, "lns_lfsr"}]
+    assert "lns_lfsr" not in units_of(load("madam8"))  # it rounds to nearest
+    assert "lns_convert" not in units_of(load("bmadam8"))  # weights are multiplied as they are stored
+    assert issubclass(MissingUnit, VerifyError)
+
+
+def test_every_module_is_a_unit_or_a_part_of_one() -> None:
+    parts = {"lns_range", "lns_gausslog", "lns_pipeline", "lns_encode", "lns_decode"}
+    files = {path.stem for path in data_dir("rtl").glob("*.v")}
+    assert set(UNITS) | parts == files
+
+
+@pytest.mark.parametrize("unit", UNITS_AND_EDGES, ids=lambda one: one.slug)
+def test_ports_are_the_module_s(unit: Unit) -> None:
+    text = (data_dir("rtl") / f"{unit.module}.v").read_text("utf-8")
+    header = text[: text.index(");\n\n")]
+    handshake = {"clk_i", "rst_ni", "valid_i", "ready_o", "valid_o", "ready_i"} if unit.sequential else set()
+    for direction, ports in (("input", unit.inputs()), ("output", unit.outputs())):
+        found = re.findall(rf"^ *{direction} .*?(\w+_(?:i|o|ni))\b", header, re.MULTILINE)
+        assert [name for name in found if name not in handshake] == [port.name for port in ports]
+    flags = [f"{event.name}_o".lower() for event in Event]
+    names = [port.name for port in unit.outputs()]
+    assert [name for name in flags if name in names] == [name for name in names if name in flags]
+
+
+def test_unsigned_adders_have_no_rom_for_differences() -> None:
+    adders = {str(one.parameters()["SIGNED"]): set(one.roms()) for one in EDGES if one.module == "lns_add"
+              and one.parameters()["KIND"] == 0}
+    assert adders == {"0": {"sb.memh"}, "1": {"sb.memh", "db.memh"}}
+    assert verilog_literal("a.memh") == '"a.memh"'
+
+
+def test_verilog_and_benches_are_found() -> None:
+    assert (data_dir("rtl") / "lns_mul.v").is_file()
+    assert (data_dir("cocotb") / "test_unit.py").is_file()
