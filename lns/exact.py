@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from math import isqrt
 from typing import Any
 
@@ -165,6 +165,7 @@ def round_log2_log2_e(scale_bits: int) -> int:
     return nearest(real)
 
 
+@lru_cache(maxsize=4096)  # an encoder asks for the same number at every offset
 def round_log2(x: Fraction, scale_bits: int, down: bool = False) -> int:
     """round(2**scale_bits·log2(x)), or its floor, for a positive rational x."""
 

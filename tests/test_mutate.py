@@ -22,9 +22,10 @@ from sim.verify.mutate import Explanation, Settings, explanations, mutate
 from sim.verify.prove.engine import check_tools
 from sim.verify.targets import TARGETS, Exercise, exercises, targets_of
 from sim.verify.tools import MissingTool, tool_environment
-from sim.verify.unit import VerifyError
+from sim.verify.unit import Unit, VerifyError
+from sim.verify.units.codec import EncodeFloat
 from sim.verify.units.elementwise import Mul, Relu
-from sim.verify.units.update import Lfsr
+from sim.verify.units.update import Lfsr, Step
 
 HEADER = "module m #(parameter int W = 4) (\n  input logic [W-1:0] a_i, output logic [W-1:0] b_o\n);\n"
 
@@ -119,7 +120,8 @@ def test_connections_of_instances() -> None:
     instance = "lns_range #(\n.SIGNED(0)\n) u_range (\n.zero_i(a && above),\n.code_i(b),\n.word_o(above)\n);"
     found = edits(instance, ports=", saturate_o")
     assert found == {
-        ("constant", ".SIGNED(1)"), ("constant", ".code_i('0),"), ("saturation", ".zero_i(a || above),"), ("saturation", ".zero_i(a && 1'b0),"),
+        ("constant", ".SIGNED(1)"), ("constant", ".code_i('0),"),
+        ("saturation", ".zero_i(a || above),"), ("saturation", ".zero_i(a && 1'b0),"),
     }  # fmt: skip
 
 
@@ -237,6 +239,31 @@ def test_a_bench_that_fails_without_a_fault(tmp_path: Path) -> None:
     settings = planted(tmp_path, "lns_mul.v", ("- Bias", "+ Bias"))
     with pytest.raises(VerifyError, match=r"failed.*without a fault"):
         mutate("lns_mul", [Exercise(Mul(LNSFormat.parse("lns<6,2>")))], settings)
+
+
+@pytest.mark.parametrize(
+    ("unit", "file", "same", "other"),
+    [
+        # zero has no place of a leading one
+        (EncodeFloat(LNSFormat.parse("lns<6,2>")), "lns_encode.v",
+         ("place = '0;", "place = '1;"), ("zero     = magnitude_i == '0", "zero     = magnitude_i != '0")),
+        (Step(load("madam8-small")), "lns_step.v", ("below    = code <", "below    = code + 0 <"),
+         ("below    = code <", "below    = code <=")),
+        (Mul(LNSFormat.parse("lns<5,1>")), "lns_pipeline.v", ("clk_i ^ rst_ni", "clk_i | rst_ni"),
+         ("assign ready_o = ready[0];", "assign ready_o = 1'b1;")),
+    ],
+    ids=["compared", "proven", "by induction"],
+)  # fmt: skip
+def test_proofs(unit: Unit, file: str, same: tuple[str, str], other: tuple[str, str], tmp_path: Path) -> None:
+    bench = Bench(Exercise(unit), tmp_path, tuple(unit.transactions(0, 4, False)), False)
+    bench.write()
+    text = (data_dir("rtl") / file).read_text("utf-8")
+    for (before, after), equal in ((same, True), (other, False)):
+        assert before.split() != after.split()
+        changed = re.sub(r"\s+".join(map(re.escape, before.split())), after, text)
+        assert changed != text
+        against = bench.prove(Mutant(file, 1, "constant", before, after, changed), file == "lns_pipeline.v")
+        assert (against == "") == equal, against
 
 
 def test_endless_and_broken_mutants(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from lns.design import DesignError, load
 from sim.rtl.limits import check_roms
+from sim.train.trace import TraceError, load_trace
 from sim.verify.runner import RANDOM_COUNT, Report, Settings, verify_all
 from sim.verify.tools import SIMULATORS, MissingTool
 from sim.verify.unit import Unit, VerifyError
@@ -38,8 +40,11 @@ def natural(text: str) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``lns verify``."""
-    parser.add_argument("design", metavar="DESIGN", help="a preset's name or a design file")
+    parser.add_argument("design", nargs="?", metavar="DESIGN", help="a preset's name or a design file")
     parser.add_argument("--unit", action="append", choices=UNITS, help="default: all that the design has")
+    parser.add_argument(
+        "--trace", type=Path, metavar="FILE", help="replay the operands of a training step (lns train --trace) instead"
+    )
     parser.add_argument("--simulator", choices=SIMULATORS, default="icarus")
     parser.add_argument("--rtl", type=Path, metavar="DIR", help="your own Verilog: replaces files of the same names")
     parser.add_argument("--depth", type=natural, default=2, help="register stages of each unit's wrapper (default 2)")
@@ -88,22 +93,40 @@ def run(args: argparse.Namespace) -> int:
     jobs = max(1, args.jobs)
     root = WAVES_DIR if args.waves else None
     settings = Settings(args.simulator, args.seed, args.count, args.depth, args.waves, root, args.rtl, jobs)
+    show = None if args.json else _show
     try:
-        units = chosen_units(args.design, args.unit)
-        check_replacement(args.rtl, units)
-        if not args.json:
-            print(_HEADER)
-        # compiled units share the processes that compute what is expected
-        at_once = 1 if args.simulator == "compiled" else jobs
-        reports = verify_all(units, settings, at_once, None if args.json else _show)
-    except (DesignError, VerifyError) as error:
+        if args.trace is not None:
+            reports = _replay(args, settings, show)
+        else:
+            if args.design is None:
+                raise WrongInput("DESIGN is required, or --trace FILE")
+            units = chosen_units(args.design, args.unit)
+            check_replacement(args.rtl, units)
+            if not args.json:
+                print(_HEADER)
+            # compiled units share the processes that compute what is expected
+            reports = verify_all(units, settings, 1 if args.simulator == "compiled" else jobs, show)
+    except (DesignError, TraceError, VerifyError) as error:
         print(f"lns verify: {error}", file=sys.stderr)
-        return 2 if isinstance(error, (DesignError, MissingTool, MissingUnit, WrongInput)) else 1
+        return 2 if isinstance(error, (DesignError, TraceError, MissingTool, MissingUnit, WrongInput)) else 1
     if args.json:
         print(json.dumps([report.to_dict() for report in reports], indent=2))
     else:
         print(_summary(reports))
     return 0 if all(report.passed for report in reports) else 1
+
+
+def _replay(args: argparse.Namespace, settings: Settings, show: Callable[[Report], None] | None) -> list[Report]:
+    """The operands of a trace through the units of its design, or through some of them."""
+    from sim.verify.replay import replay  # needs the training loop
+
+    trace = load_trace(args.trace)
+    if args.design is not None and load(args.design) != trace.design:
+        raise WrongInput(f"{args.trace}: was recorded on another design than {args.design}")
+    if not args.json:
+        print(f"step {trace.step} on {trace.design.name}, seed {trace.seed}: {len(trace.calls)} calls")
+        print(_HEADER)
+    return replay(trace, args.trace, settings, args.unit, show)
 
 
 def _show(report: Report) -> None:

@@ -57,7 +57,11 @@ def _split(unit: Unit, beats: Sequence[Beat]) -> list[Transaction]:
 
 
 def replay(
-    trace: Trace, path: Path, settings: Settings, on_report: Callable[[Report], None] | None = None
+    trace: Trace,
+    path: Path,
+    settings: Settings,
+    only: Sequence[str] | None = None,
+    on_report: Callable[[Report], None] | None = None,
 ) -> list[Report]:
     """Play a trace through the units.
 
@@ -67,6 +71,8 @@ def replay(
     path : Path
         Where it came from, for messages.
     settings : Settings
+    only : sequence of str, optional
+        Modules to which the comparison is limited.
     on_report : callable, optional
         Called with each unit's report as soon as it is there.
 
@@ -87,7 +93,10 @@ def replay(
                 place = int(np.flatnonzero((array != call.results[name]).reshape(-1))[0])
                 raise VerifyError(f"{path}: {call.label}: word {place} of {name} is not what the definition gives")
     reports = []
-    for unit, transactions in recorder.seen.items():
+    chosen = {unit: seen for unit, seen in recorder.seen.items() if only is None or unit.module in only}
+    if not chosen:
+        raise VerifyError(f"{path}: has no transaction of {', '.join(only or ())}")
+    for unit, transactions in chosen.items():
         report = verify(unit, settings, transactions)
         reports.append(report)
         if on_report is not None:
