@@ -61,6 +61,7 @@ def _commands() -> dict[str, tuple[str, Callable[[argparse.ArgumentParser], None
     from sim.rtl import command as bundling
     from sim.train import command as training
     from sim.verify import command as verifying
+    from sim.verify import mutate as mutating
     from sim.verify.prove import command as proving
 
     return {
@@ -73,6 +74,7 @@ def _commands() -> dict[str, tuple[str, Callable[[argparse.ArgumentParser], None
         "rtl": ("the Verilog of a design as a bundle that stands alone", bundling.add_arguments, bundling.run),
         "verify": ("check the Verilog of a design against the definition", verifying.add_arguments, verifying.run),
         "prove": ("prove that the Verilog of a design is the definition", proving.add_arguments, proving.run),
+        "mutate": ("plant faults in the Verilog and count what is caught", mutating.add_arguments, mutating.run),
         "error": ("how far each unit is from exact arithmetic", error.add_arguments, error.run),
         "diff": ("the first word in which two runs or traces differ", diff.add_arguments, diff.run),
     }

@@ -20,9 +20,9 @@ from sim.verify.wrapper import PIPELINE
 
 WAVES_DIR = Path("sim_build")
 
-_ROW = "{:<17} {:<33} {:<9} {:>12} {:>10} {:>10} {:>8} {:>8}  {:<6}  {}"
+_ROW = "{:<17} {:<9} {:>12} {:>10} {:>10} {:>8} {:>7}  {:<6}  {}"
 _HEADER = _ROW.format(
-    "unit", "instance", "simulator", "transactions", "exhaustive", "mismatches", "coverage", "time", "result", "where"
+    "unit", "simulator", "transactions", "exhaustive", "mismatches", "coverage", "time", "result", "instance: where"
 )
 
 
@@ -134,15 +134,14 @@ def _show(report: Report) -> None:
     print(
         _ROW.format(
             report.unit,
-            report.instance,
             report.simulator,
             report.transactions,
             "yes" if report.exhaustive else "no",
             report.mismatches,
-            f"{bins - len(report.uncovered)}/{bins}",
+            f"{bins - len(report.uncovered)}/{bins}" if bins else "-",
             f"{report.seconds:.1f} s",
             "passed" if report.passed else "FAILED",
-            report.label,
+            f"{report.instance}: {report.label}" if report.label else report.instance,
         ),
         flush=True,
     )

@@ -139,7 +139,8 @@ module {name} #(
       if (valid_i) in = stimuli[sent];
       else in = ~in;
     end
-    ready_i = noise[9:7] != 3'd0;
+    // in the second half nothing is taken before it is offered, as some receivers do it
+    ready_i = (noise[9:7] != 3'd0) && (2 * seen < Results || valid_o === 1'b1);
     taken = 1'b0;
   end
 

@@ -162,18 +162,22 @@ class Monitor:
         self.lanes, self.scoreboard = lanes, scoreboard
         self.width = job.unit.output_bits
         self.random = random.Random(f"monitor {job.seed}")
-        self.ready = 0
+        self.ready = self.valid = 0
         self.stalls = 0
+        self.half = len(job.transactions) // 2
 
     def drive(self, dut: Any) -> None:
+        """In the second half nothing is taken before it is offered, as some receivers do it."""
         every = (1 << len(self.lanes)) - 1
         self.ready = every & ~self.random.getrandbits(len(self.lanes)) if self.random.random() < GAP else every
+        if self.scoreboard.seen > self.half:
+            self.ready &= self.valid
         dut.ready_i.value = self.ready
 
     def take(self, valid: int, results: str) -> bool:
         """What comes out at the coming edge. Whether anything did."""
         values = lane_values(results, self.width, len(self.lanes)) if valid else []
-        took = False
+        took, self.valid = False, valid
         for number, lane in enumerate(self.lanes):
             offered, ready = valid >> number & 1, self.ready >> number & 1
             if lane.held is not None and (not offered or values[number] != lane.held):
