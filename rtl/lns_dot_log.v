@@ -141,43 +141,51 @@ module lns_dot_log #(
 
   // --- tree
 
-  // Node i < L is a lane; node L + i is the sum of nodes 2i and 2i + 1, which makes the last one the sum of all. The
-  // tree gets zeros until the lanes are complete: it would otherwise work at every beat, for nothing.
-  localparam int Nodes = 2 * LANES - 1;
-  localparam int Sums  = LANES - 1;
-  logic [Nodes*BITS-1:0] nodes;
-  logic [     Nodes-1:0] nodes_above, nodes_below;
-  assign nodes[LANES*BITS-1:0]  = complete_q ? lanes_q : '0;
-  assign nodes_above[LANES-1:0] = LANES'(above_q);
-  assign nodes_below[LANES-1:0] = LANES'(below_q);
+  // Level 0 are the lanes; word i of a level is the sum of words 2i and 2i + 1 of the one before. The tree gets zeros until
+  // the lanes are complete: it would otherwise work at every beat, for nothing.
+  localparam int Levels = $clog2(LANES);
+  for (genvar level = 0; level <= Levels; level++) begin : gen_level
+    localparam int Words = LANES >> level;
+    logic [Words*BITS-1:0] words;
+    logic                  any_above, any_below;  // here or before
 
-  for (genvar i = 0; i < Sums; i++) begin : gen_sum
-    lns_add #(
-      .BITS         (BITS),
-      .FRAC_BITS    (FRAC_BITS),
-      .SIGNED       (1),
-      .KIND         (KIND),
-      .K            (K),
-      .G            (G),
-      .SB_ENTRIES   (SB_ENTRIES),
-      .SB_BITS      (SB_BITS),
-      .SB_FILE      (SB_FILE),
-      .SB_SLOPE_BITS(SB_SLOPE_BITS),
-      .SB_SLOPE_FILE(SB_SLOPE_FILE),
-      .DB_ENTRIES   (DB_ENTRIES),
-      .DB_BITS      (DB_BITS),
-      .DB_FILE      (DB_FILE),
-      .DB_SLOPE_BITS(DB_SLOPE_BITS),
-      .DB_SLOPE_FILE(DB_SLOPE_FILE),
-      .DB_FIRST_BITS(DB_FIRST_BITS),
-      .DB_FIRST_FILE(DB_FIRST_FILE)
-    ) u_add (
-      .a_i        (nodes[2*i*BITS+:BITS]),
-      .b_i        (nodes[(2*i+1)*BITS+:BITS]),
-      .word_o     (nodes[(LANES+i)*BITS+:BITS]),
-      .saturate_o (nodes_above[LANES+i]),
-      .underflow_o(nodes_below[LANES+i])
-    );
+    if (level == 0) begin : gen_lanes
+      assign words     = complete_q ? lanes_q : '0;
+      assign any_above = above_q;
+      assign any_below = below_q;
+    end else begin : gen_sums
+      logic [Words-1:0] above, below;
+      assign any_above = gen_level[level-1].any_above || (|above);
+      assign any_below = gen_level[level-1].any_below || (|below);
+      for (genvar i = 0; i < Words; i++) begin : gen_sum
+        lns_add #(
+          .BITS         (BITS),
+          .FRAC_BITS    (FRAC_BITS),
+          .SIGNED       (1),
+          .KIND         (KIND),
+          .K            (K),
+          .G            (G),
+          .SB_ENTRIES   (SB_ENTRIES),
+          .SB_BITS      (SB_BITS),
+          .SB_FILE      (SB_FILE),
+          .SB_SLOPE_BITS(SB_SLOPE_BITS),
+          .SB_SLOPE_FILE(SB_SLOPE_FILE),
+          .DB_ENTRIES   (DB_ENTRIES),
+          .DB_BITS      (DB_BITS),
+          .DB_FILE      (DB_FILE),
+          .DB_SLOPE_BITS(DB_SLOPE_BITS),
+          .DB_SLOPE_FILE(DB_SLOPE_FILE),
+          .DB_FIRST_BITS(DB_FIRST_BITS),
+          .DB_FIRST_FILE(DB_FIRST_FILE)
+        ) u_add (
+          .a_i        (gen_level[level-1].words[2*i*BITS+:BITS]),
+          .b_i        (gen_level[level-1].words[(2*i+1)*BITS+:BITS]),
+          .word_o     (words[i*BITS+:BITS]),
+          .saturate_o (above[i]),
+          .underflow_o(below[i])
+        );
+      end
+    end
   end
 
   lns_pipeline #(
@@ -188,7 +196,7 @@ module lns_dot_log #(
     .rst_ni (rst_ni),
     .valid_i(complete_q),
     .ready_o(result_ready),
-    .data_i ({|nodes_above, |nodes_below, nodes[(Nodes-1)*BITS+:BITS]}),
+    .data_i ({gen_level[Levels].any_above, gen_level[Levels].any_below, gen_level[Levels].words}),
     .valid_o(valid_o),
     .ready_i(ready_i),
     .data_o ({acc_saturate_o, acc_underflow_o, word_o})

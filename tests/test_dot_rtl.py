@@ -226,9 +226,9 @@ BUGS = [
     (LOG, "lns_dot_log.v", "(below_q && !first_q)", "1'b0"),
     (LOG, "lns_dot_log.v", "beat_above || (|lanes_above)", "beat_above"),
     (LOG, "lns_dot_log.v", "beat_ready = !complete_q || result_ready", "beat_ready = 1'b1"),
-    (LOG, "lns_dot_log.v", "nodes_below[LANES-1:0] = LANES'(below_q)", "nodes_below[LANES-1:0] = '0"),
-    (LOG, "lns_dot_log.v", ".underflow_o(nodes_below[LANES+i])", ".underflow_o()"),
-    (ODD[8], "lns_dot_log.v", "nodes[(2*i+1)*BITS+:BITS]", "nodes[(2*i+2)*BITS+:BITS]"),
+    (LOG, "lns_dot_log.v", "any_below = below_q", "any_below = 1'b0"),
+    (LOG, "lns_dot_log.v", ".underflow_o(below[i])", ".underflow_o()"),
+    (ODD[8], "lns_dot_log.v", "words[(2*i+1)*BITS+:BITS]", "words[2*i*BITS+:BITS]"),
 ]
 
 

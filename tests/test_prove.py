@@ -10,21 +10,24 @@ from dataclasses import replace
 import pytest
 
 from lns import LNSFormat, load, reference
+from lns.design import preset_names
 from lns.format import Event, Rounding
 from lns.gausslog import TableKind, antilog_rom, log_rom, table
 from lns.reference import LinearDot, LogDot, LossUnit, UpdateConstants, UpdateUnit
 from sim.paths import data_dir
 from sim.verify.prove import command, engine
 from sim.verify.prove.aig import FALSE, TRUE, Aig
+from sim.verify.prove.cut import Cut
 from sim.verify.prove.engine import prove
 from sim.verify.prove.model import Definition, legal
+from sim.verify.prove.step import parts
 from sim.verify.prove.symbolic import Engine, Rom, Sym, lookup
 from sim.verify.tools import MissingTool
 from sim.verify.unit import VerifyError
 from sim.verify.units import instances
 from sim.verify.units.add import Add
 from sim.verify.units.convert import Convert
-from sim.verify.units.dot import DotLinear
+from sim.verify.units.dot import DotLog, Product
 from sim.verify.units.elementwise import Maximum, Mul
 
 needs_tools = pytest.mark.skipif(
@@ -239,7 +242,7 @@ def of_design(module):
     return instances(load("madam8"), module)[0]
 
 
-LONG = ("lns_dot_linear", "lns_update")  # half a minute: with the other designs
+LONG = ("lns_update", "lns_loss_code", "lns_decode_float")  # seconds: with the other designs
 QUICK = [one for one in instances(load("madam8")) if engine.provable(one) and one.module not in LONG]
 
 
@@ -257,8 +260,51 @@ def test_legal_operands_stay_as_they_are(module):
 
 
 @needs_tools
-def test_a_step_of_a_dot_product_is_proven():
-    assert prove(replace(of_design("lns_dot_linear"), lanes=2), 120).verdict == "proven"
+@pytest.mark.parametrize("lanes", [1, 2, 16])
+@pytest.mark.parametrize("design", ["madam8", "madam8-log"])
+def test_a_step_of_a_dot_product_is_proven_for_any_parts(design, lanes):
+    (unit,) = (one for one in instances(load(design)) if isinstance(one, engine.Step))
+    proof = prove(replace(unit, lanes=lanes), 120)
+    assert proof.verdict == "proven" and proof.given == tuple(part.module for part in parts(unit))
+
+
+def test_a_cut_is_any_function_with_one_event_or_none():
+    symbolic = Engine(Aig())
+    fmt = LNSFormat(3, 0)
+    cut = Cut(symbolic, Add(fmt, TableKind()))
+    operands = [symbolic.aig.input() for _ in range(6)]
+    results = cut.literals(operands)
+    assert cut.literals(list(operands)) == results != cut.literals(operands[::-1])
+    a, b = (symbolic.integer([*operands[at : at + 3], FALSE]) for at in (0, 3))
+    word, events = cut.function()(a, b, fmt, None)
+    assert symbolic.bits(word, 3) == results[:3]
+    assert [symbolic.holds(events & event) for event in (Event.SATURATE, Event.UNDERFLOW)] == results[3:]
+    rows = range(1 << len(symbolic.aig.inputs))
+    patterns = [sum((n >> i & 1) << n for n in rows) for i in range(len(symbolic.aig.inputs))]
+    values = symbolic.aig.simulate(results, patterns, len(rows))
+    seen = {tuple(value >> n & 1 for value in values) for n in rows}
+    assert len(seen) == 8 * 3 and not any(above and below for *_, above, below in seen)
+
+
+@pytest.mark.parametrize("length", [1, 3, 4, 9, 16])
+def test_lanes_of_the_definition_are_apart_until_its_tree(length):
+    """What makes a proof of one clock one of a dot product; and that zeros stand for no term."""
+    rng, unit = random.Random(length), replace(LOG, lanes=4)
+    one = replace(unit, lanes=1)
+    for _ in range(50):
+        a, b = ([rng.getrandbits(5) for _ in range(length)] for _ in range(2))
+        lanes = [reference.dot_log(a[lane::4], b[lane::4], one) for lane in range(4)]
+        (first, e1), (second, e2) = (reference.add(lanes[i][0], lanes[i + 1][0], LOG.acc, LOG.table) for i in (0, 2))
+        word, e3 = reference.add(first, second, LOG.acc, LOG.table)
+        events = Event(0)
+        for event in [event for _, event in lanes] + [reference.accumulator_event(event) for event in (e1, e2, e3)]:
+            events |= event
+        padding = [0] * (-length % 4)
+        for x, y in ((a, b), (a + padding, b + padding)):
+            assert reference.dot_log(x, y, unit) == (word, events)
+        c = [rng.getrandbits(8) for _ in range(length)]
+        linear = replace(LINEAR, lanes=4)
+        assert reference.dot_linear(c, b, linear) == reference.dot_linear(c + padding, b + padding, linear)
 
 
 @needs_tools
@@ -271,12 +317,11 @@ def test_every_kind_of_table_is_proven(name, kind):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @needs_tools
-@pytest.mark.parametrize("design", ["madam8", "log16", "madam8-log", "bmadam8", "bmadam10", "bmadam12"])
-def test_other_designs_are_proven(design):
+@pytest.mark.parametrize("design", preset_names())
+def test_all_that_can_be_proven_of_a_design_is(design):
     for unit in filter(engine.provable, instances(load(design))):
-        if isinstance(unit, DotLinear) and unit.bits > 24:
-            unit = replace(unit, lanes=2)  # 16 lanes of 16-bit words are not decided in minutes
-        assert prove(unit, 300).verdict == "proven", unit
+        proof = prove(unit, 300)
+        assert proof.verdict == "proven" and bool(proof.given) == isinstance(unit, engine.Step), unit
 
 
 # --- refutations
@@ -320,21 +365,67 @@ def test_planted_bugs_are_refuted(tmp_path, unit, module, right, wrong):
     refuted(unit, planted(tmp_path, module, right, wrong))
 
 
+# products and sums of which all raise all events
+SMALL_LOG = DotLog(2, Product(L52, L52, LNSFormat(6, 3), 0), TableKind())
 STEP_BUGS = [
-    ("exact > Most", "exact >= Most"),
-    ("acc_q      <= beat_last ? '0 : acc_d", "acc_q      <= acc_d"),
-    ("!beat_last && saturate_d", "saturate_d"),
-    ("beat_valid && beat_ready", "beat_valid"),
-    (".valid_i(beat_valid && beat_last)", ".valid_i(beat_last)"),
-]
+    *((replace(of_design("lns_dot_linear"), lanes=2), right, wrong) for right, wrong in (
+        ("exact > Most", "exact >= Most"),
+        ("acc_q      <= beat_last ? '0 : acc_d", "acc_q      <= acc_d"),
+        ("!beat_last && saturate_d", "saturate_d"),
+        ("beat_valid && beat_ready", "beat_valid"),
+        (".a_i   (a_i[l*A_BITS+:A_BITS])", ".a_i   (a_i[0+:A_BITS])"),
+        (".B_SHIFT     (B_SHIFT)", ".B_SHIFT     (B_SHIFT + 1)"),
+    )),
+    *((SMALL_LOG, right, wrong) for right, wrong in (
+        ("(above_q && !first_q) || beat_above || (|lanes_above)", "(above_q && !first_q) || (|lanes_above)"),
+        ("(above_q && !first_q) || beat_above || (|lanes_above)", "(above_q && !first_q) || beat_above"),
+        ("(below_q && !first_q) || beat_below", "beat_below"),
+        ("partial    = first_q ? '0 : lanes_q", "partial    = lanes_q"),
+        ("first_q    <= 1'b1", "first_q    <= 1'b0"),
+        ("if (take) first_q <= beat_last", "if (take) first_q <= 1'b0"),
+        ("complete_q <= beat_valid && beat_last", "complete_q <= beat_valid"),
+        ("if (beat_ready) complete_q <= beat_valid && beat_last", "if (beat_valid && beat_last) complete_q <= 1'b1"),
+        ("beat_ready = !complete_q || result_ready", "beat_ready = !complete_q"),
+        ("any_above = above_q", "any_above = 1'b0"),
+        ("words[(2*i+1)*BITS+:BITS]", "words[2*i*BITS+:BITS]"),
+        (".OFFSET   (OFFSET)", ".OFFSET   (OFFSET + 1)"),
+    )),
+]  # fmt: skip
 
 
 @needs_tools
-@pytest.mark.parametrize(("right", "wrong"), STEP_BUGS, ids=[wrong for _, wrong in STEP_BUGS])
-def test_planted_bugs_of_a_step_are_refuted(tmp_path, right, wrong):
-    unit = replace(of_design("lns_dot_linear"), lanes=2)
-    proof = prove(unit, 120, planted(tmp_path, "lns_dot_linear", right, wrong))
+@pytest.mark.parametrize(("unit", "right", "wrong"), STEP_BUGS, ids=[f"{b[0].module} {b[2]}" for b in STEP_BUGS])
+def test_planted_bugs_of_a_step_are_refuted(tmp_path, unit, right, wrong):
+    proof = prove(unit, 120, planted(tmp_path, unit.module, right, wrong))
     assert proof.verdict == "refuted" and proof.counterexample.expected != proof.counterexample.got
+    assert proof.given == ()  # the counterexample holds with the parts as they are
+
+
+@needs_tools
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        # a sum does not depend on the order of its operands, as some function in its place would
+        (".a_i        (partial[l*BITS+:BITS]),\n      .b_i        (beat[l*BITS+:BITS])",
+         ".b_i        (partial[l*BITS+:BITS]),\n      .a_i        (beat[l*BITS+:BITS])"),
+        ("complete_q ? lanes_q : '0", "lanes_q"),
+    ],
+    ids=["operands in another order", "a tree that never rests"],
+)  # fmt: skip
+def test_a_step_that_is_right_with_its_parts_only_is_proven(tmp_path, right, wrong):
+    proof = prove(SMALL_LOG, 120, planted(tmp_path, "lns_dot_log", right, wrong))
+    assert proof.verdict == "proven" and proof.given == ()
+
+
+@needs_tools
+def test_a_state_that_is_not_known_is_an_error(tmp_path):
+    rtl = planted(tmp_path, "lns_dot_log", "always_ff @(posedge clk_i) begin", "always_latch begin")
+    with pytest.raises(VerifyError, match="is no flip-flop"):
+        prove(SMALL_LOG, 120, rtl)
+    text = (data_dir("rtl") / "lns_dot_log.v").read_text()
+    (rtl / "lns_dot_log.v").write_text(text.replace("above_q", "high_q"))
+    with pytest.raises(VerifyError, match=r"has no u_dut\.above_q"):
+        prove(SMALL_LOG, 120, rtl)
 
 
 @needs_tools
@@ -376,6 +467,19 @@ def test_a_port_that_is_not_known_is_an_error():
         prove(Deaf(L83), 120)
 
 
+class Mixed(DotLog):
+    """A dot product whose adders have other tables than those that are proven."""
+
+    def roms(self):
+        return super().roms() | {"sb.memh": "0\n"}
+
+
+@needs_tools
+def test_parts_with_other_tables_are_an_error():
+    with pytest.raises(VerifyError, match="ROMs of lns_add"):
+        prove(Mixed(2, SMALL_LOG.product, SMALL_LOG.table), 120)
+
+
 @needs_tools
 def test_verilog_that_yosys_refuses_is_an_error(tmp_path):
     with pytest.raises(VerifyError, match="Yosys: "):
@@ -411,6 +515,15 @@ def test_command(capsys, tmp_path):
     code, out, _ = run(capsys, "madam8", "--unit", "lns_mul", "--rtl", str(rtl), "--json")
     (proof,) = json.loads(out)
     assert code == 1 and proof["verdict"] == "refuted" and len(proof["counterexample"]["operands"]) == 2
+
+
+@needs_tools
+def test_command_proves_what_a_proof_rests_on(capsys, tmp_path):
+    code, out, _ = run(capsys, "madam8", "--unit", "lns_dot_linear")
+    assert code == 0 and "whatever the functions of lns_term are" in out and out.count(" proven ") == 2
+    rtl = planted(tmp_path, "lns_term", "a_i[A_BITS-1] ^ b_i[B_BITS-1]", "a_i[A_BITS-1]")
+    code, out, _ = run(capsys, "madam8", "--unit", "lns_dot_linear", "--rtl", str(rtl))
+    assert code == 1 and out.count(" proven ") == out.count(" REFUTED ") == 1
 
 
 @needs_tools

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from lns.design import DesignError, load
 from lns.files import atomic_write
 from sim.paths import data_dir
+from sim.rtl.limits import check_roms
 from sim.verify.command import natural
 from sim.verify.mutant_bench import Bench
 from sim.verify.mutants import FAULTS, Mutant, mutants, table_mutants
@@ -293,6 +294,7 @@ def run(args: argparse.Namespace) -> int:
         if args.rtl is not None and not args.rtl.is_dir():
             raise MissingUnit(f"--rtl {args.rtl}: no such folder")
         design = load(args.design)
+        check_roms(design)
         chosen = {target: exercises(design, target) for target in args.unit or targets_of(design)}
         if not args.json:
             print(_ROW.format("unit", "mutants", "caught", "equivalent", "accepted", "survivors", "not built", "score",

@@ -92,7 +92,7 @@ module {name} #(
 
   localparam int Beats    = {beats};
   localparam int Results  = {results};
-  localparam int Patience = 2000;  // clocks without a result after which the rest counts as lost
+  localparam int Patience = 2000;  // clocks in which nothing moves after which the rest counts as lost
 
   logic [{in_high}:0] stimuli [0:Beats-1];
   logic [{out_high}:0] expected[0:Results-1];
@@ -149,6 +149,7 @@ module {name} #(
       if (valid_i && ready_o === 1'b1) begin
         sent = sent + 1;
         taken = 1'b1;
+        idle = 0;
       end
       idle = idle + 1;
       if (!(valid_o === 1'b0 || valid_o === 1'b1)) bad = bad + 1;

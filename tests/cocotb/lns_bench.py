@@ -25,7 +25,7 @@ from sim.verify.unit import Coverage, Transaction, Unit, pack, show_values, unpa
 
 FAILURES_SHOWN = 10
 GAP = 0.125  #: share of the clocks in which some lanes idle, and of those in which some results are held back
-PATIENCE = 2000  #: clocks without any result after which the rest counts as lost
+PATIENCE = 2000  #: clocks in which nothing goes in or comes out after which the rest counts as lost
 MANY = 1000  #: with at least so many beats a lane, idle clocks and backpressure must have occurred
 
 
@@ -143,8 +143,8 @@ class Driver:
         dut.valid_i.value = valid
         dut.in_i.value = int("".join(f"{bus:0{self.bits}b}" for bus in reversed(self.kept)), 2)
 
-    def accept(self, ready: int) -> None:
-        """What goes in at the coming edge."""
+    def accept(self, ready: int) -> bool:
+        """What goes in at the coming edge. Whether anything does."""
         taken = self.offered & ready
         self.stalls += (self.offered & ~ready).bit_count()
         self.offered &= ~taken
@@ -153,6 +153,7 @@ class Driver:
                 lane.beats.popleft()
                 if not lane.beats:
                     lane.waiting.append((lane.current, self.unit.results(lane.current)))
+        return taken != 0
 
 
 class Monitor:
@@ -246,9 +247,10 @@ async def run(dut: Any, job: Job) -> None:
         driver.drive(dut)
         monitor.drive(dut)
         await ReadOnly()
-        driver.accept(known(bits_of(dut.ready_o.value), "ready_o", scoreboard))
+        went_in = driver.accept(known(bits_of(dut.ready_o.value), "ready_o", scoreboard))
         valid = known(bits_of(dut.valid_o.value), "valid_o", scoreboard)
-        idle = 0 if monitor.take(valid, bits_of(dut.out_o.value)) else idle + 1
+        came_out = monitor.take(valid, bits_of(dut.out_o.value))
+        idle = 0 if went_in or came_out else idle + 1
         after += scoreboard.seen >= len(job.transactions)
         await FallingEdge(dut.clk_i)
     lost = sum(len(lane.waiting) + bool(lane.beats) for lane in lanes)

@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lns.design import Design, DesignError, load
+from sim.rtl.limits import check_roms
+from sim.verify.command import check_replacement
 from sim.verify.prove.engine import Counterexample, Proof, check_tools, provable, prove
+from sim.verify.prove.step import Step, parts
 from sim.verify.unit import Combinational, Unit, VerifyError
 from sim.verify.units import UNITS, MissingUnit, instances, units_of
 
@@ -32,14 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unit", action="append", choices=list(UNITS), help="default: all that can be proven")
     parser.add_argument("--timeout", type=_seconds, default=TIMEOUT, help="seconds for one instance (default 600)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep netlists, graphs and logs there")
-    parser.add_argument("--rtl", type=Path, metavar="DIR", help="of the Verilog to judge, by default the package's")
+    parser.add_argument("--rtl", type=Path, metavar="DIR", help="your own Verilog: replaces files of the same names")
     parser.add_argument("--json", action="store_true", help="print proofs as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run ``lns prove``: 0 if all was proven, 1 if not, 2 if the design, a unit of it or a tool is missing."""
     try:
-        units = _chosen(load(args.design), args.unit)
+        design = load(args.design)
+        check_roms(design)
+        units = _chosen(design, args.unit)
+        check_replacement(args.rtl, units)
         check_tools()
     except (DesignError, VerifyError) as error:
         print(f"lns prove: {error}", file=sys.stderr)
@@ -75,7 +81,9 @@ def _chosen(design: Design, names: list[str] | None) -> list[Unit]:
         if not any(map(provable, found)):
             raise VerifyError(f"{name} cannot be proven, because {next(iter(_left_out(found)))}: lns verify tests it")
         units += found
-    return units
+    # a proof for any function in a part's place is worth nothing without that of the part
+    needed = [part for unit in units if isinstance(unit, Step) for part in parts(unit)]
+    return list(dict.fromkeys([*units, *needed]))
 
 
 def _left_out(units: list[Unit]) -> dict[str, list[str]]:
@@ -84,7 +92,7 @@ def _left_out(units: list[Unit]) -> dict[str, list[str]]:
     for unit in units:
         if not provable(unit):
             rational = "its definition computes with rational numbers"
-            reason = rational if isinstance(unit, Combinational) else "it has a state"
+            reason = rational if isinstance(unit, Combinational) else "no clock of its state is described for a proof"
             reasons.setdefault(reason, []).append(unit.module)
     return {reason: list(dict.fromkeys(names)) for reason, names in reasons.items()}
 
@@ -94,6 +102,8 @@ def _show(proof: Proof) -> None:
     verdict = "REFUTED" if proof.verdict == "refuted" else proof.verdict
     time = f"{proof.seconds:.1f} s"
     print(_ROW.format(proof.unit, proof.instance, proof.method, *sizes, time, verdict, proof.label), flush=True)
+    if proof.given and proof.verdict == "proven":
+        print(f"  whatever the functions of {' and '.join(proof.given)} are, which have proofs of their own")
     if proof.reason:
         print(f"  not proven: {proof.reason}")
     if proof.counterexample is not None:

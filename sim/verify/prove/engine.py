@@ -6,6 +6,7 @@ which the definition is none (it would raise), refutes it; abc proves that there
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import shutil
@@ -18,17 +19,17 @@ from typing import Any, TypeGuard
 
 from sim.paths import data_dir
 from sim.verify.prove.aig import FALSE, Aig
+from sim.verify.prove.cut import integer
 from sim.verify.prove.model import RATIONAL, Definition, legal, tabulated
-from sim.verify.prove.netlist import elaborate, net, read
-from sim.verify.prove.step import Sides, dot_step, integer
+from sim.verify.prove.netlist import OtherParameters, elaborate, net, read
+from sim.verify.prove.step import Sides, Step, dot_step, parts
 from sim.verify.prove.symbolic import Engine
 from sim.verify.tools import MissingTool
 from sim.verify.unit import Combinational, Port, Unit, VerifyError
-from sim.verify.units.dot import DotLinear
 
 __all__ = ["Counterexample", "Proof", "check_tools", "provable", "prove"]
 
-Provable = Combinational | DotLinear
+Provable = Combinational | Step
 
 _CONFLICTS = 1_000_000_000  # no limit but the clock
 _PATTERNS = 1024  # of a random simulation
@@ -60,10 +61,13 @@ class Proof:
         Sizes of the two graphs.
     verdict : str
         ``proven``, ``refuted``, or ``open`` if the time was not enough.
+    given : tuple of str
+        Modules in whose places the proof holds for any functions, the same ones on both sides: it says what the unit
+        is where they are proven by themselves.
     reason : str
         Why it is open.
     seconds : float
-        Wall time, of which abc took ``solver_seconds``.
+        Wall time of the proof that gave the verdict, of which abc took ``solver_seconds``.
     """
 
     unit: str
@@ -76,6 +80,7 @@ class Proof:
     seconds: float
     solver_seconds: float
     verdict: str
+    given: tuple[str, ...] = ()
     reason: str = ""
     counterexample: Counterexample | None = None
 
@@ -97,7 +102,7 @@ def provable(unit: Unit) -> TypeGuard[Provable]:
     numbers, or few operands."""
     if isinstance(unit, RATIONAL):
         return unit.exhaustible
-    return isinstance(unit, (Combinational, DotLinear))
+    return isinstance(unit, Provable)
 
 
 def check_tools() -> None:
@@ -111,7 +116,7 @@ def prove(unit: Provable, timeout: float, rtl: Path | None = None, keep: Path | 
 
     Parameters
     ----------
-    unit : Combinational or DotLinear
+    unit : Combinational or Step
     timeout : float
         Seconds that abc may take.
     rtl : Path, optional
@@ -154,11 +159,22 @@ def _combinational(unit: Combinational, engine: Engine, rtl: Path, folder: Path)
 
 
 def _prove(unit: Provable, timeout: float, rtl: Path, folder: Path) -> Proof:
+    if not isinstance(unit, Step):
+        return _attempt(unit, timeout, rtl, folder, cut=False)
+    with contextlib.suppress(OtherParameters):
+        proof = _attempt(unit, timeout, rtl, folder, cut=True)
+        if proof.verdict != "refuted":
+            return proof
+    # they are not those that have a proof, or the difference is by functions that they may not have
+    return _attempt(unit, timeout, rtl, folder, cut=False)
+
+
+def _attempt(unit: Provable, timeout: float, rtl: Path, folder: Path, cut: bool) -> Proof:
     start = time.perf_counter()
     engine = Engine(Aig())
     aig = engine.aig
-    if isinstance(unit, DotLinear):
-        sides, method = dot_step(unit, engine, rtl, folder), "one step"
+    if isinstance(unit, Step):
+        sides, method = dot_step(unit, engine, rtl, folder, cut), "one step"
     else:
         sides = _combinational(unit, engine, rtl, folder)
         method = "table" if isinstance(unit, RATIONAL) else "symbolic"
@@ -186,6 +202,7 @@ def _prove(unit: Provable, timeout: float, rtl: Path, folder: Path) -> Proof:
         seconds=time.perf_counter() - start,
         solver_seconds=time.perf_counter() - solver_start,
         verdict=verdict,
+        given=tuple(part.module for part in parts(unit)) if isinstance(unit, Step) and cut else (),
         reason=f"not decided in {timeout:g} s" if verdict == "open" else "",
         counterexample=counterexample,
     )
