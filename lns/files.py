@@ -18,7 +18,11 @@ import numpy.typing as npt
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A binary file that takes its name only when the block ends without an error and its bytes are on the disk."""
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        error.filename = str(path)  # the name that was asked for
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

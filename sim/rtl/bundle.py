@@ -121,6 +121,7 @@ def build(design: Design, vectors: int, seed: int) -> Bundle:
     files[f"{name}_parameters.vh"] = parameters_text(design, name.upper(), parameters, correction_file)
     files["Makefile"] = makefile_text(design, name, [one.name for one in found])
     files[f"{name}.core"] = core_text(design, name, [one.name for one in found], verilog, files)
+    files["spec.md"] = (data_dir("docs") / "spec.md").read_text("utf-8")
     licence = _licence()
     if licence is not None:
         files["LICENSE"] = licence

@@ -175,7 +175,9 @@ Each is read by `$readmemh`; its header has the SHA-256 of its data lines.
 
 ## Units
 
-Sections are those of the specification of lns.
+Sections are those of [spec.md](spec.md): what every unit computes (2 to 10, 13), the constants of the update unit (8),
+the offsets of tensors (11), the order of units in a training step (12). Values of the constants and names of ROMs are
+in the parameter file.
 
 {units}
 

@@ -21,6 +21,7 @@ from sim.train.export import TENSORS, export
 from sim.train.loop import build, new_run, train
 from sim.train.run import RunConfig, RunDirectory, RunError
 from sim.train.trace import TraceRequest
+from sim.verify.tools import tool_environment
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +123,8 @@ def run_train(args: argparse.Namespace) -> int:
                 print("".join(f"  {name:<16} {text}\n" for name, text in rows.items()))
         return 0
     _set_threads(args)
+    if args.backend == "rtl":
+        tool_environment("compiled")  # before there is a run folder
     trace = _trace(args)
     if args.resume is not None:
         _refuse_with_resume(args)

@@ -12,11 +12,11 @@ from pathlib import Path
 from lns.design import DesignError, load
 from sim.rtl.limits import check_roms
 from sim.train.trace import TraceError, load_trace
-from sim.verify.runner import RANDOM_COUNT, Report, Settings, verify_all
+from sim.verify.runner import RANDOM_COUNT, TIMEOUT, Report, Settings, verify_all
 from sim.verify.tools import SIMULATORS, MissingTool
 from sim.verify.unit import Unit, VerifyError
 from sim.verify.units import UNITS, MissingUnit, instances, units_of
-from sim.verify.wrapper import PIPELINE
+from sim.verify.wrapper import DEPTH, PIPELINE
 
 WAVES_DIR = Path("sim_build")
 
@@ -47,13 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--simulator", choices=SIMULATORS, default="icarus")
     parser.add_argument("--rtl", type=Path, metavar="DIR", help="your own Verilog: replaces files of the same names")
-    parser.add_argument("--depth", type=natural, default=2, help="register stages of each unit's wrapper (default 2)")
+    parser.add_argument("--depth", type=natural, default=DEPTH, help=f"register stages of wrappers (default {DEPTH})")
     parser.add_argument("--waves", action="store_true", help=f"write waves under {WAVES_DIR}/, one transaction a clock")
     parser.add_argument("--seed", type=natural, default=0, help="of the random stimuli (default 0)")
     parser.add_argument(
         "--count", type=natural, default=RANDOM_COUNT,
         help=f"random transactions where all are too many (default {RANDOM_COUNT})",
     )  # fmt: skip
+    parser.add_argument(
+        "--timeout", type=float, default=TIMEOUT, metavar="S", help=f"seconds for one unit (default {TIMEOUT:g})"
+    )
     parser.add_argument("--jobs", type=natural, default=os.cpu_count() or 1, help="at once (default: one a core)")
     parser.add_argument("--json", action="store_true", help="print reports as JSON")
 
@@ -92,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
     """Run ``lns verify``: 0 if every bit agreed, 1 if not, 2 if the design, a unit of it or a tool is missing."""
     jobs = max(1, args.jobs)
     root = WAVES_DIR if args.waves else None
-    settings = Settings(args.simulator, args.seed, args.count, args.depth, args.waves, root, args.rtl, jobs)
+    settings = Settings(
+        args.simulator, args.seed, args.count, args.depth, args.waves, root, args.rtl, jobs, args.timeout
+    )
     show = None if args.json else _show
     try:
         if args.trace is not None:
@@ -145,6 +150,8 @@ def _show(report: Report) -> None:
         ),
         flush=True,
     )
+    if report.build_dir:
+        print(f"  logs and waves: {report.build_dir}")
     for text in report.failures:
         print(f"  {text}")
     for name in report.uncovered:

@@ -271,13 +271,20 @@ class _Judge:
 _ROW = "{:<18} {:>7} {:>7} {:>10} {:>8} {:>9} {:>9} {:>7} {:>8}  {}"
 
 
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``lns mutate``."""
     parser.add_argument("design", metavar="DESIGN", help="a preset's name or a design file")
     parser.add_argument("--unit", action="append", choices=TARGETS, help="default: all files that the design needs")
     parser.add_argument("--rtl", type=Path, metavar="DIR", help="your own Verilog: replaces files of the same names")
     parser.add_argument("--seed", type=natural, default=0, help="of stimuli and samples (default 0)")
-    parser.add_argument("--limit", type=natural, metavar="N", help="a sample of N mutants of each unit (default: all)")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="N mutants of each unit, a sample (default: all)")
     parser.add_argument("--jobs", type=natural, default=os.cpu_count() or 1, help="at once (default: one a core)")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the scores as JSON")
@@ -291,6 +298,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         tool_environment("icarus")
         check_tools()
+        if args.out is not None and not args.out.absolute().parent.is_dir():
+            raise MissingUnit(f"--out {args.out}: no such folder")
         if args.rtl is not None and not args.rtl.is_dir():
             raise MissingUnit(f"--rtl {args.rtl}: no such folder")
         design = load(args.design)

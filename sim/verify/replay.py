@@ -13,6 +13,7 @@ from sim.train.trace import Trace
 from sim.verify.compiled import Columns
 from sim.verify.runner import Report, Settings, verify
 from sim.verify.unit import Beat, Port, Transaction, Unit, VerifyError
+from sim.verify.units import MissingUnit
 
 __all__ = ["Recorder", "replay"]
 
@@ -95,7 +96,8 @@ def replay(
     reports = []
     chosen = {unit: seen for unit, seen in recorder.seen.items() if only is None or unit.module in only}
     if not chosen:
-        raise VerifyError(f"{path}: has no transaction of {', '.join(only or ())}")
+        known = ", ".join(dict.fromkeys(unit.module for unit in recorder.seen))
+        raise MissingUnit(f"{path}: has no transaction of {', '.join(only or ())}; it has those of {known}")
     for unit, transactions in chosen.items():
         report = verify(unit, settings, transactions)
         reports.append(report)

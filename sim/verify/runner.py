@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,11 +23,13 @@ from sim.paths import data_dir
 from sim.verify import compiled_bench
 from sim.verify.tools import find_source, tool_environment
 from sim.verify.unit import Coverage, Transaction, Unit, VerifyError
-from sim.verify.wrapper import PIPELINE, lane_text, wrapper_text
+from sim.verify.wrapper import DEPTH, PIPELINE, lane_text, wrapper_text
 
-__all__ = ["RANDOM_COUNT", "Report", "Settings", "verify", "verify_all"]
+__all__ = ["RANDOM_COUNT", "TIMEOUT", "Report", "Settings", "verify", "verify_all"]
 
 RANDOM_COUNT = 20_000  #: random transactions where all values of all inputs are too many; corners come on top
+
+TIMEOUT = 1800.0  #: seconds for build and simulation of one unit
 
 _TOP = "lns_lanes"
 _LANES = 16  # 64 lanes simulate faster, but take Verilator's compiler thrice as long
@@ -56,16 +60,19 @@ class Settings:
         Verilog that replaces the package's own files of the same names.
     processes : int
         That compute what the definition says, of a compiled unit.
+    timeout : float
+        Seconds for build and simulation of one unit.
     """
 
     simulator: str = "icarus"
     seed: int = 0
     count: int = RANDOM_COUNT
-    depth: int = 2
+    depth: int = DEPTH
     waves: bool = False
     build_root: Path | None = None
     rtl_dir: Path | None = None
     processes: int = 1
+    timeout: float = TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class Report:
     seconds : float
         Wall time of build and simulation; ``simulation_seconds`` that of the simulation alone.
     build_dir : str
-        Folder with logs and waves; gone afterwards unless a build root was given.
+        Folder with logs and waves; empty without a build root.
     """
 
     unit: str
@@ -184,8 +191,8 @@ def verify(unit: Unit, settings: Settings, transactions: Sequence[Transaction] |
         paths = [str(data_dir("cocotb")), *(entry or os.getcwd() for entry in sys.path)]
         environment |= {"PYTHONPATH": os.pathsep.join(paths), "LNS_BENCH_JOB": str(folder / "job.pickle")}
         command = [sys.executable, "-m", "sim.verify.simulate", str(folder / "job.json")]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        failures = _harness_failures(folder, done)
+        errors = _run(command, folder, environment, settings.timeout)
+        failures = _harness_failures(folder, errors)
         try:
             result = json.loads((folder / "result.json").read_text("utf-8"))
         except (OSError, ValueError):
@@ -204,14 +211,14 @@ def verify(unit: Unit, settings: Settings, transactions: Sequence[Transaction] |
         simulator=settings.simulator,
         seed=settings.seed,
         transactions=result["transactions"],
-        exhaustive=exhaustive,
+        exhaustive=exhaustive and result["transactions"] == result["planned"],
         mismatches=result["mismatches"],
         coverage=result["coverage"],
         uncovered=tuple(result["uncovered"]),
-        failures=(*result["failures"], *failures),
+        failures=tuple(result["failures"] or failures),
         seconds=time.perf_counter() - start,
         simulation_seconds=result["seconds"],
-        build_dir=str(folder),
+        build_dir="" if settings.build_root is None else str(folder),
     )
 
 
@@ -280,11 +287,28 @@ def _prepare(unit: Unit, settings: Settings, folder: Path, lanes: int) -> None:
         (folder / name).write_text(text, "utf-8")
 
 
-def _harness_failures(folder: Path, done: subprocess.CompletedProcess[str]) -> list[str]:
+def _run(command: Sequence[str], folder: Path, environment: dict[str, str], timeout: float) -> str:
+    """What a command wrote on its standard error; it and all that it started are killed when it takes too long."""
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            return process.communicate(timeout=timeout)[1]
+        except subprocess.TimeoutExpired:
+            raise VerifyError(f"the simulation does not end within {timeout:g} s (--timeout)") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _harness_failures(folder: Path, errors: str) -> list[str]:
     """What the results file says, which exit codes do not: whether the one test ran and passed."""
     logs = [folder / "build.log", folder / "simulation.log"]
-    text = "\n".join([done.stderr, *(log.read_text("utf-8", "replace") for log in logs if log.is_file())])
-    tail = "\n".join(text.strip().splitlines()[-15:])
+    # what the tools said; how this project's own processes ended tells only if they said nothing
+    text = "\n".join(log.read_text("utf-8", "replace") for log in logs if log.is_file())
+    lines = dict.fromkeys((text.strip() or errors.strip()).splitlines())  # copies of a unit repeat themselves
+    tail = "\n".join(list(lines)[-15:])
     try:
         cases = ElementTree.parse(folder / "results.xml").getroot().findall(".//testcase")
     except (OSError, ElementTree.ParseError):

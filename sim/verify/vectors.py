@@ -10,7 +10,7 @@ from lns.files import memh_text
 from sim.paths import data_dir
 from sim.verify.tools import find_source, tool_environment
 from sim.verify.unit import Transaction, Unit, VerifyError, pack
-from sim.verify.wrapper import PIPELINE, connect, wrapper_text
+from sim.verify.wrapper import DEPTH, PIPELINE, connect, wrapper_text
 
 __all__ = ["PASSED", "bench_text", "simulate", "vector_files"]
 
@@ -38,6 +38,7 @@ def bench_text(unit: Unit, wrapper: str, name: str, beats: int, results: int, ve
     return _BENCH.format(
         unit=f"{unit.module} of {unit}",
         name=name,
+        depth=DEPTH,
         wrapper=wrapper,
         beats=beats,
         results=results,
@@ -87,7 +88,7 @@ _BENCH = """\
 // Self-checking bench: {unit}, every result against vectors from the definition.
 `timescale 1ns / 1ps
 module {name} #(
-  parameter int DEPTH = 2  // register stages of the unit under test
+  parameter int DEPTH = {depth}  // register stages of the unit under test
 );
 
   localparam int Beats    = {beats};

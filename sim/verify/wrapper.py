@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from sim.verify.unit import Port, Unit
 
-__all__ = ["PIPELINE", "connect", "lane_text", "verilog_literal", "wrapper_text"]
+__all__ = ["DEPTH", "PIPELINE", "connect", "lane_text", "verilog_literal", "wrapper_text"]
 
+DEPTH = 2  #: register stages of a wrapper, unless who instantiates it says otherwise
 PIPELINE = "lns_pipeline.v"  #: what a wrapper needs beside the unit's own files
 
 _JOIN = ",\n    "
@@ -55,7 +56,7 @@ def wrapper_text(unit: Unit, name: str, rom_dir: str = "") -> str:
     settings = [f".{key}({'DEPTH' if key == 'DEPTH' else verilog_literal(value)})" for key, value in values.items()]
     header = (
         f"// {unit.module} of {unit}, with valid/ready handshakes and DEPTH register stages.\n"
-        f"module {name} #(\n  parameter int DEPTH = 1\n) (\n  "
+        f"module {name} #(\n  parameter int DEPTH = {DEPTH}\n) (\n  "
         + ",\n  ".join(
             [
                 "input  logic                clk_i",
