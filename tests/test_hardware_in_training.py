@@ -65,7 +65,7 @@ def test_the_orders_to_the_units_are_right(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*DESIGNS, "log16"])
+@pytest.mark.parametrize("name", ["madam8-small", "log16"])
 def test_training_in_verilog_gives_the_same_bits(name: str) -> None:
     need_verilator()
     assert_same(trained(small_chip(name, "rtl")), trained(small_chip(name)))

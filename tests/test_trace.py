@@ -71,7 +71,7 @@ def test_a_saved_trace_replays_on_the_definition(name, tmp_path):
     assert differing(trace, NumbaBackend(Units(design))) == []
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n == "rtl" else []) for n in BACKENDS])
+@pytest.mark.parametrize("name", [name for name in BACKENDS if name != "rtl"])  # see test_hardware_in_training.py
 def test_tracing_changes_nothing(name):
     design = load("madam8-small")
     plain, watched = trained(design, 4, None, name)[0].state(), trained(design, 4, 2, name)[0].state()

@@ -18,8 +18,8 @@ from sim.verify.units import UNITS, MissingUnit, instances, units_of
 
 TIMEOUT = 600.0  #: seconds for one instance
 
-_ROW = "{:<17} {:<45} {:<8} {:>6} {:>10} {:>8} {:>8}  {:<7}  {}"
-_HEADER = _ROW.format("unit", "instance", "method", "inputs", "definition", "Verilog", "time", "verdict", "where")
+_ROW = "{:<17} {:<8} {:>6} {:>10} {:>8} {:>8}  {:<7}  {}"
+_HEADER = _ROW.format("unit", "method", "inputs", "definition", "Verilog", "time", "verdict", "instance: where")
 
 
 def _seconds(text: str) -> float:
@@ -92,7 +92,7 @@ def _left_out(units: list[Unit]) -> dict[str, list[str]]:
     for unit in units:
         if not provable(unit):
             rational = "its definition computes with rational numbers"
-            reason = rational if isinstance(unit, Combinational) else "no clock of its state is described for a proof"
+            reason = rational if isinstance(unit, Combinational) else "its state has no proof yet"
             reasons.setdefault(reason, []).append(unit.module)
     return {reason: list(dict.fromkeys(names)) for reason, names in reasons.items()}
 
@@ -101,7 +101,8 @@ def _show(proof: Proof) -> None:
     sizes = proof.input_bits, proof.definition_ands, proof.rtl_ands
     verdict = "REFUTED" if proof.verdict == "refuted" else proof.verdict
     time = f"{proof.seconds:.1f} s"
-    print(_ROW.format(proof.unit, proof.instance, proof.method, *sizes, time, verdict, proof.label), flush=True)
+    what = f"{proof.instance}: {proof.label}" if proof.label else proof.instance
+    print(_ROW.format(proof.unit, proof.method, *sizes, time, verdict, what), flush=True)
     if proof.given and proof.verdict == "proven":
         print(f"  whatever the functions of {' and '.join(proof.given)} are, which have proofs of their own")
     if proof.reason:
