@@ -65,8 +65,9 @@ module lns_dot_linear #(
   // behind the sum and not before it, where there are L terms to keep
   logic                      beat_valid, beat_ready, beat_last;
   logic signed [SumBits-1:0] beat_sum;
+  localparam int BeatBits = 1 + SumBits;
   lns_pipeline #(
-    .WIDTH(1 + SumBits),
+    .WIDTH(BeatBits),
     .DEPTH(DEPTH)
   ) u_beats (
     .clk_i  (clk_i),

@@ -67,8 +67,9 @@ module lns_dot_log #(
 
   logic                  beat_valid, beat_ready, beat_last, beat_above, beat_below;
   logic [LANES*BITS-1:0] beat;
+  localparam int BeatBits = 3 + LANES * BITS;
   lns_pipeline #(
-    .WIDTH(3 + LANES * BITS),
+    .WIDTH(BeatBits),
     .DEPTH(DEPTH)
   ) u_beats (
     .clk_i  (clk_i),

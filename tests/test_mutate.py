@@ -322,10 +322,10 @@ def test_wrong_input(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("design", ["madam8-small", "madam8-log"])
-def test_all_units(design: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """8 faults of each file, which these two designs have all of: too few for a score, if an explained one is there."""
-    lns_mutate(design, "--limit", "8", "--seed", "1", "--json")
+def test_units_with_and_without_a_clock(capsys: pytest.CaptureFixture[str]) -> None:
+    """12 faults of each file: too few for a score, if an explained one is there. `lns mutate` takes all."""
+    units = [word for unit in ("lns_convert", "lns_dot_log", "lns_pipeline") for word in ("--unit", unit)]
+    lns_mutate("madam8-log", *units, "--limit", "12", "--seed", "1", "--json")
     units = json.loads(capsys.readouterr().out)["units"]
     assert units and all(unit["mutants"] for unit in units)
     assert [unit["not_caught"] for unit in units if unit["survivor"]] == []
