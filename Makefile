@@ -2,7 +2,7 @@ BIN := .venv/bin
 JOBS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
-.PHONY: help env demo lint test test-slow clean
+.PHONY: help env demo lint test test-slow bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ test: lint ## style, types and the quick tests
 
 test-slow: env ## the long proofs, sweeps and trainings
 	$(PYTEST) -m slow --timeout=1800
+
+bench: ## every speed against float32, other packages and its own bound, into runs/bench
+	@scripts/setup.sh bench
+	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
 clean: ## remove what builds and tests left behind; .venv and runs/ stay
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

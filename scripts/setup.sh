@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
 # Sets up a fresh Debian-like machine: system packages, .venv, and the project in it, editable, at the pinned
 # versions of constraints.txt. Needs PyPI and the distribution's own packages, nothing else. Safe to run again;
-# when nothing has changed it is done at once.
+# when nothing has changed it is done at once. With the argument bench, also what `make bench` compares with; PyTorch's
+# build for the CPU is then looked for at its own index as well.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+die() { echo "setup: $*" >&2; exit 1; }
+say() { echo "setup: $*"; }
 
 extras="sim,verify,test"
 venv=.venv
 stamp=$venv/.setup-stamp
-
-die() { echo "setup: $*" >&2; exit 1; }
-say() { echo "setup: $*"; }
+case ${1:-} in
+    '') ;;
+    bench) extras+=",bench" stamp+="-bench" ;;
+    *) die "the only argument is bench, got $1" ;;
+esac
 
 # --- what is there -----------------------------------------------------------------------------------------------
 
@@ -102,6 +108,9 @@ fi
 { usable "$venv/bin/python" && "$venv/bin/python" -m pip --version >/dev/null 2>&1; } || make_venv
 say "installing the Python packages"
 pip_install hatchling # the build backend, pinned as well, so that no build environment fetches another one
+if [ "${1:-}" = bench ]; then # alone, so that no other package is looked for there
+    pip_install --extra-index-url https://download.pytorch.org/whl/cpu --retries 0 --no-deps torch
+fi
 pip_install --no-build-isolation -e ".[$extras]"
 [ -x "$venv/bin/lns" ] || die "the command lns was not installed"
 echo "$now" >"$stamp"

@@ -3,23 +3,20 @@
 import random
 import shutil
 import struct
-import subprocess
 from dataclasses import replace
 from fractions import Fraction
 
 import mpmath
 import numpy as np
 import pytest
+from verilog import covered, lint, planted
 
 from lns import decode, encode, exact, load, reference
 from lns.format import Event, LNSFormat
 from lns.gausslog import decoder_rom, encoder_roms
-from sim.paths import data_dir
 from sim.verify import vectors
-from sim.verify.tools import tool_environment
 from sim.verify.unit import port_values
 from sim.verify.units.codec import FIXED_BITS, DecodeFixed, DecodeFloat, EncodeFixed, EncodeFloat, instances
-from sim.verify.wrapper import verilog_literal
 
 MP = mpmath.mp.clone()
 MP.prec = 200
@@ -211,10 +208,7 @@ def test_decoded_integers_by_hand():
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.slug)
 def test_stimuli_fill_every_bin(unit):
-    cover = unit.coverage()
-    for transaction in unit.transactions(0, 500, False):
-        unit.sample(cover, transaction)
-    assert cover.uncovered() == []
+    cover = covered(unit, unit.transactions(0, 500, False))
     assert set(cover.hits) == set(cover.goals)
 
 
@@ -291,11 +285,7 @@ PLANTED = [
 @needs_icarus
 @pytest.mark.parametrize(("unit", "module", "right", "wrong"), PLANTED)
 def test_planted_bugs_are_caught(unit, module, right, wrong, tmp_path):
-    text = (data_dir("rtl") / f"{module}.v").read_text("utf-8")
-    assert text.count(right) == 1
-    rtl = tmp_path / "rtl"
-    rtl.mkdir()
-    (rtl / f"{module}.v").write_text(text.replace(right, wrong), "utf-8")
+    rtl = planted(tmp_path, f"{module}.v", right, wrong)
     verdict = vectors.simulate(unit, unit.transactions(0, 500, False), tmp_path, rtl)
     assert verdict.startswith("FAILED"), verdict
 
@@ -326,13 +316,7 @@ def test_wrong_rom_entries_are_caught(unit, name, error, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.slug)
 def test_lint(unit, tmp_path):
-    environment = tool_environment("verilator")
-    executable = shutil.which("verilator_bin", path=environment["PATH"]) or "verilator"
-    files = [str(data_dir("rtl") / name) for name in unit.sources]
-    values = [f"-G{name}={verilog_literal(value)}" for name, value in unit.parameters().items()]
-    command = [executable, "--lint-only", "-Wall", "--top-module", unit.module, *values, *files]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    lint(unit, tmp_path)
 
 
 def test_instances():

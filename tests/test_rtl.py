@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from test_verify import EDGES, need
+from test_verify import EDGES
+from verilog import lint, synthesise
 
 from lns.design import load, preset_names
 from lns.format import Event
 from sim.paths import data_dir
-from sim.verify.tools import tool_environment
 from sim.verify.unit import Unit, VerifyError
 from sim.verify.units import UNITS, MissingUnit, instances, units_of
 from sim.verify.units.elementwise import Relu, Square
-from sim.verify.wrapper import PIPELINE, verilog_literal, wrapper_text
+from sim.verify.wrapper import DEPTH, verilog_literal
 
 
 def preset_units() -> list[Unit]:
@@ -29,20 +27,9 @@ def preset_units() -> list[Unit]:
 UNITS_AND_EDGES = [*preset_units(), *EDGES]
 
 
-def sources(unit: Unit) -> list[str]:
-    return [str(data_dir("rtl") / name) for name in dict.fromkeys((PIPELINE, *unit.sources))]
-
-
 @pytest.mark.parametrize("unit", UNITS_AND_EDGES, ids=lambda one: one.slug)
 def test_lint(unit: Unit, tmp_path: Path) -> None:
-    need("verilator")
-    environment = tool_environment("verilator")
-    executable = shutil.which("verilator", path=environment["PATH"])
-    assert executable is not None
-    (tmp_path / "wrapped.v").write_text(wrapper_text(unit, "wrapped"))
-    command = [executable, "--lint-only", "-Wall", "--top-module", "wrapped", *sources(unit), "wrapped.v"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0 and "%" not in done.stderr, done.stderr
+    lint(unit, tmp_path)
 
 
 def test_no_lint_waivers() -> None:
@@ -57,27 +44,14 @@ WIRES = [one for one in EDGES if (isinstance(one, Relu) and not one.format.signe
 
 @pytest.mark.parametrize("unit", UNITS_AND_EDGES, ids=lambda one: one.slug)
 def test_synthesis(unit: Unit, tmp_path: Path) -> None:
-    if shutil.which("yosys") is None:
-        pytest.skip("Yosys is not installed: apt install yosys")
-    roms = unit.roms()
-    for name, text in {"wrapped.v": wrapper_text(unit, "wrapped"), **roms}.items():
-        (tmp_path / name).write_text(text, "utf-8")
     # to gates; a large ROM takes ten seconds and shows nothing that a smaller one does not: it stays a memory
-    large = any(text.count("\n") > 4096 for text in roms.values()) or unit.sequential
-    registers = "" if unit.sequential else "t:$_DFF* t:$_SDFF* t:$dff* t:$adff* t:$sdff*"
-    script = [
-        f"read_verilog -sv -defer {' '.join(sources(unit))} wrapped.v",
-        f"hierarchy -check -top wrapped{'' if unit.sequential else ' -chparam DEPTH 0'}",
+    large = any(text.count("\n") > 4096 for text in unit.roms().values()) or unit.sequential
+    synthesise(
+        unit, tmp_path, DEPTH if unit.sequential else 0,
         f"synth -flatten -top wrapped {'-run :fine' if large else ''}",
-        f"select -assert-none t:$_DLATCH* t:$_SR_* t:$dlatch* t:$sr {registers}",
         *([] if large else ["select -assert-none t:$mem*"]),
         *([] if unit in WIRES else ["select -assert-any t:*"]),
-        "check -assert",
-    ]
-    (tmp_path / "synth.ys").write_text("\n".join(script) + "\n", "utf-8")
-    done = subprocess.run(["yosys", "-q", "-s", "synth.ys"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Warning" not in done.stdout + done.stderr, done.stdout + done.stderr
+    )  # fmt: skip
 
 
 # --- instances -----------------------------------------------------------------------------------------------------

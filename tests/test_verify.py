@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from verilog import need, planted, verdict
 
 from lns.design import load
 from lns.format import LNSFormat, Rounding
 from lns.gausslog import TableKind
 from sim.paths import data_dir
+from sim.verify import mutate as mutating
 from sim.verify.command import add_arguments, run
+from sim.verify.prove import command as proving
 from sim.verify.runner import Report, Settings, verify, verify_all
-from sim.verify.tools import MissingTool, tool_environment
+from sim.verify.targets import Exercise
 from sim.verify.unit import Unit, VerifyError
 from sim.verify.units import instances, units_of
 from sim.verify.units.add import Add
@@ -58,13 +61,6 @@ EDGES = [
     to_log(8, "lns<6,3>", 3), to_log(10, "lns<4,0>", 0), to_log(2, "lns<6,2>", 6), to_log(3, "lns<2,0>", 1),
     *(plain(unit, fmt) for unit in ELEMENTWISE for fmt in ("lns<2,0>", "ulns<6,2>")),
 ]  # fmt: skip
-
-
-def need(simulator: str) -> None:
-    try:
-        tool_environment(simulator)
-    except MissingTool as error:
-        pytest.skip(str(error))
 
 
 def check(report: Report) -> None:
@@ -118,13 +114,7 @@ def test_conversions_of_a_log_accumulator(tmp_path: Path) -> None:
 @pytest.mark.parametrize("unit", EDGES, ids=lambda one: one.slug)
 def test_every_table_kind_and_format_edge(unit: Unit, tmp_path: Path) -> None:
     need("icarus")
-    transactions = unit.transactions(0, 0, exhaustive=True)
-    assert len(transactions) == 1 << unit.input_bits
-    assert simulate(unit, transactions, tmp_path).startswith(PASSED)
-    cover = unit.coverage()
-    for transaction in transactions:
-        unit.sample(cover, transaction)
-    assert cover.uncovered() == []
+    assert unit.exhaustible and verdict(unit, tmp_path, 0).startswith(PASSED)
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
@@ -220,16 +210,6 @@ BUGS = [
 ]  # fmt: skip
 
 
-def plant(folder: Path, file: str, good: str, bad: str) -> Path:
-    """A copy of the Verilog with one place changed."""
-    copy = folder / "rtl"
-    shutil.copytree(data_dir("rtl"), copy)
-    text = (copy / file).read_text("utf-8")
-    assert text.count(good) == 1, f"{file} must have {good!r} once"
-    (copy / file).write_text(text.replace(good, bad), "utf-8")
-    return copy
-
-
 # cocotb sees what the vectors see: these few go through both
 IN_COCOTB = ("no saturation", "one ROM bit", "ties rounded up", "carry of the entry lost", "order of equal words")
 
@@ -238,7 +218,8 @@ IN_COCOTB = ("no saturation", "one ROM bit", "ties rounded up", "carry of the en
 def test_a_planted_bug_is_found_by_vectors(unit: str, file: str, good: str, bad: str, tmp_path: Path) -> None:
     need("icarus")
     instance = BUG_INSTANCES[unit]
-    line = simulate(instance, instance.transactions(3, 0, exhaustive=True), tmp_path, plant(tmp_path, file, good, bad))
+    rtl = planted(tmp_path, file, good, bad)
+    line = simulate(instance, instance.transactions(3, 0, exhaustive=True), tmp_path, rtl)
     assert line.startswith("FAILED")
 
 
@@ -254,7 +235,7 @@ def test_no_bug_is_found_where_there_is_none(tmp_path: Path) -> None:
 def test_a_planted_bug_is_found(unit: str, file: str, good: str, bad: str, tmp_path: Path) -> None:
     need("icarus")
     instance = BUG_INSTANCES[unit]
-    report = verify(instance, Settings(seed=3, rtl_dir=plant(tmp_path, file, good, bad), build_root=tmp_path))
+    report = verify(instance, Settings(seed=3, rtl_dir=planted(tmp_path, file, good, bad), build_root=tmp_path))
     assert not report.passed and report.mismatches > 0
     assert report.transactions <= 1 << instance.input_bits
     first = report.failures[0]
@@ -281,7 +262,8 @@ def test_a_planted_bug_is_found_without_random_operands(
     instance: Unit, file: str, good: str, bad: str, tmp_path: Path
 ) -> None:
     need("icarus")
-    line = simulate(instance, instance.transactions(0, 0, exhaustive=False), tmp_path, plant(tmp_path, file, good, bad))
+    rtl = planted(tmp_path, file, good, bad)
+    line = simulate(instance, instance.transactions(0, 0, exhaustive=False), tmp_path, rtl)
     assert line.startswith("FAILED")
 
 
@@ -314,7 +296,7 @@ endmodule
 
 def test_unknown_bits_are_a_failure(tmp_path: Path) -> None:
     need("icarus")
-    rtl = plant(tmp_path, "lns_mul.v", "assign zero = (code_a == '0)", "assign zero = 1'bx & (code_a == '0)")
+    rtl = planted(tmp_path, "lns_mul.v", "assign zero = (code_a == '0)", "assign zero = 1'bx & (code_a == '0)")
     report = verify(plain(Mul, "lns<4,1>"), Settings(rtl_dir=rtl, build_root=tmp_path))
     assert not report.passed and "got unknown bits" in report.failures[0]
 
@@ -327,7 +309,7 @@ def test_nothing_to_compare_is_an_error(tmp_path: Path) -> None:
 
 def test_verilog_that_does_not_build_is_an_error(tmp_path: Path) -> None:
     need("icarus")
-    rtl = plant(tmp_path, "lns_mul.v", "endmodule", "endmodul")
+    rtl = planted(tmp_path, "lns_mul.v", "endmodule", "endmodul")
     with pytest.raises(VerifyError, match=r"(?s)compared nothing.*lns_mul\.v"):
         verify(plain(Mul, "lns<4,1>"), Settings(rtl_dir=rtl, build_root=tmp_path))
 
@@ -373,10 +355,8 @@ def test_command_refuses_what_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(arguments("madam9")) == 2
-    assert "did you mean 'madam8'" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as ended:
-        arguments("madam8", "--unit", "lns_sub")
-    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("lns: error: ") and "did you mean 'madam8'" in told and told.count("\n") == 1
     assert run(arguments("log16", "--unit", "lns_linear_to_log")) == 2
     assert "design log16 has no lns_linear_to_log" in capsys.readouterr().err
     old = tmp_path / "iverilog"
@@ -389,3 +369,32 @@ def test_command_refuses_what_is_not_there(
     monkeypatch.setenv("PATH", "")
     assert run(arguments("madam8")) == 2
     assert "apt install iverilog" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("add", [add_arguments, mutating.add_arguments, proving.add_arguments])
+def test_an_unknown_unit_is_told_its_neighbours(
+    add: Callable[[argparse.ArgumentParser], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    add(parser)
+    assert parser.parse_args(["madam8", "--unit", "lns_mul", "--unit", "lns_add"]).unit == ["lns_mul", "lns_add"]
+    for name, told in (("lns_mull", "did you mean lns_mul or"), ("adder", "there is lns_mul, lns_add,")):
+        with pytest.raises(SystemExit) as ended:
+            parser.parse_args(["madam8", "--unit", name])
+        assert ended.value.code == 2
+        assert f"there is no unit {name!r}; {told}" in capsys.readouterr().err
+
+
+def test_a_mutation_of_verilog_that_does_not_build_says_why(tmp_path: Path) -> None:
+    need("icarus")
+    rtl = planted(tmp_path, "lns_relu.v", "? '0 : a_i", "? '0 a_i")
+    with pytest.raises(VerifyError, match=r"'not built' of the Verilog without a fault: \S+lns_relu\.v:\d+: syntax"):
+        mutating.mutate("lns_relu", [Exercise(plain(Relu, "lns<6,2>"))], mutating.Settings(rtl_dir=rtl))
+
+
+def test_a_mutation_and_a_proof_begin_an_error_as_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (mutating, proving):
+        parser = argparse.ArgumentParser()
+        command.add_arguments(parser)
+        assert command.run(parser.parse_args(["madam9"])) == 2
+        assert capsys.readouterr().err.startswith("lns: error: ")

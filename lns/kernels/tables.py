@@ -1,12 +1,105 @@
-"""Tables of any kind as two dense arrays: what the log-add loops look up."""
+"""What the loops over words share: how they are compiled, and tables as dense arrays that they look up.
+
+A loop computes in int32 where the widths of its formats keep every intermediate within 31 bits, else in int64: twice
+the lanes in a vector. The caller decides, by a rule that stands beside the loop, and says so by the dtype of an array
+that it passes. A loop that looks something up goes block by block: the arithmetic before and after, which vectorises,
+and the look-ups, which do not, are passes of their own over scratch.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from types import FunctionType
+from typing import Any
 
+import numba as nb
 import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from lns.gausslog import Ints, Table
+
+BLOCK = 1024  #: elements; a few rows of scratch and their operands stay in the first-level cache
+
+jit = nb.njit(cache=True, nogil=True, error_model="numpy")
+
+
+def integers(narrow: bool) -> npt.NDArray[Any]:
+    """An empty array that says by its dtype, int32 or int64, in which integers a loop is to compute."""
+    return np.empty(0, np.int32 if narrow else np.int64)
+
+
+class Threaded:
+    """A loop over ``nb.prange``, compiled for one thread and for many.
+
+    Numba's cache tells functions apart by name, not by options: the form for many threads gets a name of its own.
+
+    Parameters
+    ----------
+    loop : function
+        What it computes must not depend on the order of the iterations.
+    least : int
+        Elements from which on threads pay: about half a millisecond's work. To start threads takes some 10 µs on a
+        quiet machine, but a turn of the scheduler on a busy one.
+    """
+
+    def __init__(self, loop: Any, least: int) -> None:
+        twin = FunctionType(loop.__code__, loop.__globals__, f"{loop.__name__}_threads")
+        twin.__qualname__ = twin.__name__
+        self.serial = jit(loop)
+        self.parallel = nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)(twin)
+        self.least = least
+
+    def __call__(self, size: int, *arguments: Any) -> None:
+        many = size >= self.least and nb.get_num_threads() > 1
+        (self.parallel if many else self.serial)(*arguments)
+
+
+def _leading_zeros(typingctx, x):  # type: ignore[no-untyped-def]
+    """Zero bits above the leading one of an integer; all of its bits for 0."""
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return x(x), codegen
+
+
+def _float_bits(typingctx, x):  # type: ignore[no-untyped-def]
+    """The pattern of a float64, uint64."""
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.uint64(types.float64), codegen
+
+
+#: callable in compiled loops alone
+leading_zeros: Any = intrinsic(_leading_zeros)
+float_bits: Any = intrinsic(_float_bits)
+
+
+@jit
+def look_up(table, indices):  # type: ignore[no-untyped-def]
+    """Indices replaced by the entries of a table, in place."""
+    for i in range(indices.size):
+        indices[i] = table[np.uint32(indices[i])]  # unsigned: Numba need not think of indices from the end
+
+
+def _gather_loop(table, indices, out):  # type: ignore[no-untyped-def]
+    for i in nb.prange(indices.size):
+        out[i] = table[indices[i]]
+
+
+_gather = Threaded(_gather_loop, 1 << 20)
+
+
+def gather(table: npt.NDArray[Any], indices: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``table[indices]`` for unsigned indices that are all within the table, which nothing checks here."""
+    out = np.empty(indices.shape, table.dtype)
+    _gather(indices.size, table, np.ascontiguousarray(indices).reshape(-1), out.reshape(-1))
+    return out
 
 
 @lru_cache(maxsize=64)
@@ -41,3 +134,13 @@ def dense(table: Table) -> tuple[Ints, Ints]:
     size = max(values.size for values in out) + 1
     sb, db = (np.concatenate([values, np.zeros(size - values.size, np.int64)]) for values in out)
     return sb, db
+
+
+@lru_cache(maxsize=64)
+def sums(table: Table) -> npt.NDArray[np.int32]:
+    """sb and then -db, of one length each: what is added to the larger code for equal and for unlike signs.
+
+    int32 holds the entries of every table there is (F ≤ 24) in half the cache.
+    """
+    sb, db = dense(table)
+    return np.concatenate([sb, -db]).astype(np.int32)

@@ -11,83 +11,47 @@ import argparse
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lns import kernels
 from lns.codec import decode, encode
 from lns.design import Design, LogAccumulator, load
 from lns.format import Event, LNSFormat, Rounding
 from lns.gausslog import table
-from lns.kernels.elementwise import Events, Words
+from lns.kernels.elementwise import Words
 from lns.reference import LinearDot
 from lns.units import Units
 from sim.report import error_plot
-from sim.verify.unit import show_word
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from sim.report.error_rows import (
+    SPREADS,
+    Error,
+    Floats,
+    Ints,
+    UnitError,
+    gaussian_log,
+    is_negative,
+    is_zero,
+    leave_out,
+    raw_codes,
+    summarise,
+    unit_row,
+    word_row,
+    words_text,
+)
+from sim.report.error_text import text
 
 EXHAUSTIVE_BITS = 20  #: up to so many bits of all operands together, all their values are taken
 SAMPLES = 1 << 16
 LENGTHS = (1, 4, 16, 64, 256, 1024)  #: K of the dot products
 
-#: (spread, distance of the median below the format's largest code) of log2 of random magnitudes, in octaves: what
-#: digits leave after 200 steps with madam8. Their offsets put the largest word near the largest code.
-SPREADS = {"activation": (1.25, 2.0), "operand": (1.25, 2.0), "error": (3.0, 6.0)}
 _UPDATE = 1000  # t of the update that is measured: its bias correction has settled
 _CLASSES = 10
 _LOGIT_SPREAD = 2.0  # standard deviation of the logits
-
-_BROKEN = Event.SATURATE | Event.UNDERFLOW | Event.DIVIDE_BY_ZERO | Event.INVALID | Event.ACC_SATURATE
-
-
-@dataclass(frozen=True, slots=True)
-class Error:
-    """Mean, root mean square and worst of an error, with its sign."""
-
-    bias: float
-    rms: float
-    worst: float
-
-
-@dataclass(frozen=True, slots=True)
-class UnitError:
-    """What is known of the error of one unit.
-
-    Attributes
-    ----------
-    unit, where, what : str
-        The unit; where the design has it; its formats and table.
-    exhaustive : bool
-        Whether all values of all operands were taken.
-    compared : int
-        Results that the figures are over.
-    left_out : dict
-        Results that are not compared, by reason: ``zero`` where the exact one is zero, else the event.
-    relative : Error
-        Of (unit - exact)/exact; a positive one is a magnitude that is too large.
-    absolute : Error
-        The same error in what ``absolute_in`` says.
-    worst_at : str
-        The operands of the worst relative error.
-    """
-
-    unit: str
-    where: str
-    what: str
-    exhaustive: bool
-    compared: int
-    left_out: dict[str, int]
-    relative: Error
-    absolute: Error
-    absolute_in: str
-    worst_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +75,6 @@ class DotError:
     word: Error
     word_to_sum: float
     median_to_sum: float
-
-
-Where = tuple[str, str, str, bool]  #: the first four fields of a `UnitError`
 
 
 def measure(design: Design, samples: int = SAMPLES, seed: int = 0) -> tuple[list[UnitError], list[DotError]]:
@@ -156,79 +117,6 @@ def _joined(kinds: Mapping[str, Hashable]) -> dict[Any, str]:
     return out
 
 
-def _raw(words: Words, fmt: LNSFormat) -> Ints:
-    return (words & fmt.max_code).astype(np.int64) - fmt.bias
-
-
-def _zero(words: Words, fmt: LNSFormat) -> npt.NDArray[np.bool_]:
-    return np.asarray((words & fmt.max_code) == 0)
-
-
-def _negative(words: Words, fmt: LNSFormat) -> npt.NDArray[np.bool_]:
-    return np.asarray((words & fmt.sign_bit) != 0)
-
-
-def _summary(errors: Floats) -> Error:
-    """NaN if there is nothing to summarise."""
-    if errors.size == 0:
-        return Error(math.nan, math.nan, math.nan)
-    worst = errors[int(np.argmax(np.abs(errors)))]
-    return Error(float(errors.mean()), float(np.sqrt(np.mean(errors * errors))), float(worst))
-
-
-def _left_out(zero: npt.NDArray[np.bool_], events: Events) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
-    """(what is compared, how many are not, by the first reason that holds)."""
-    kept, counts = ~zero, {"zero": int(zero.sum())}
-    for event in _BROKEN:
-        out = kept & ((events & event) != 0)
-        counts[str(event.name).lower()] = int(out.sum())
-        kept &= ~out
-    return kept, {name: count for name, count in counts.items() if count}
-
-
-def _row(
-    where: Where,
-    zero: npt.NDArray[np.bool_],
-    events: Events,
-    relative: Floats,
-    absolute: Floats,
-    absolute_in: str,
-    show: Callable[[int], str],
-) -> UnitError:
-    """1-D arrays of one length; ``show`` gives the operands at an index."""
-    kept, left_out = _left_out(zero, events)
-    at = np.flatnonzero(kept)
-    worst = show(int(at[np.argmax(np.abs(relative[at]))])) if at.size and relative[at].any() else ""
-    return UnitError(*where, int(at.size), left_out, _summary(relative[at]), _summary(absolute[at]), absolute_in, worst)
-
-
-def _word_row(
-    where: Where,
-    words: Words,
-    events: Events,
-    fmt: LNSFormat,
-    negative: npt.NDArray[np.bool_],
-    exact: Floats,
-    show: Callable[[int], str],
-) -> UnitError:
-    """A row for emitted words; ``exact`` is the exact result's raw code, -inf where that result is zero."""
-    zero = np.isneginf(exact)
-    codes = np.where(zero, 0.0, _raw(words, fmt) - np.where(zero, 0.0, exact))
-    with np.errstate(over="ignore"):  # of a saturated result, which is left out
-        relative = np.expm1(codes * math.log(2) / (1 << fmt.frac_bits))
-    relative = np.where(_negative(words, fmt) == negative, relative, -2.0 - relative)
-    relative = np.where(_zero(words, fmt), -1.0, relative)
-    return _row(where, zero, events, relative, codes, "codes", show)
-
-
-def gaussian_log(d: Ints, frac_bits: int, unlike: bool) -> Floats:
-    """2**F·log2(1 ± 2**(-d/2**F)) for d >= 0, -inf for the difference at d = 0."""
-    x = d * (math.log(2) / (1 << frac_bits))
-    with np.errstate(divide="ignore"):
-        value = np.log(-np.expm1(-x)) if unlike else np.log1p(np.exp(-x))
-    return np.asarray(value * ((1 << frac_bits) / math.log(2)))
-
-
 def _log2(x: Floats) -> Floats:
     """log2 of magnitudes, -inf of zero."""
     with np.errstate(divide="ignore"):
@@ -269,22 +157,22 @@ class _Bench:
         fmt = self.formats.activation
         rows.append(self._pair_row("div", "activation", fmt))
         words, every = self._words(fmt, "square")
-        raw, zero = _raw(words, fmt).astype(np.float64), _zero(words, fmt)
+        raw, zero = raw_codes(words, fmt).astype(np.float64), is_zero(words, fmt)
         for unit, factor in (("square", 2.0), ("sqrt", 0.5)):
             out, events = getattr(kernels, unit)(words, fmt)
             exact, plus = np.where(zero, -np.inf, factor * raw), np.zeros(words.shape, np.bool_)
             where4 = (unit, "activation", str(fmt), every)
-            rows.append(_word_row(where4, out, events, fmt, plus, exact, _words_text((words, fmt))))
+            rows.append(word_row(where4, out, events, fmt, plus, exact, words_text((words, fmt))))
         return rows
 
     def _pair_row(self, unit: str, where: str, fmt: LNSFormat) -> UnitError:
         a, b, every = self._pairs(fmt, unit)
         out, events = getattr(kernels, unit)(a, b, fmt)
-        exact = (_raw(a, fmt) + _raw(b, fmt) * (1 if unit == "mul" else -1)).astype(np.float64)
-        exact[_zero(a, fmt) | _zero(b, fmt) & (unit == "mul")] = -np.inf
-        negative = _negative(a, fmt) != _negative(b, fmt)
-        return _word_row(
-            (unit, where, str(fmt), every), out, events, fmt, negative, exact, _words_text((a, fmt), (b, fmt))
+        exact = (raw_codes(a, fmt) + raw_codes(b, fmt) * (1 if unit == "mul" else -1)).astype(np.float64)
+        exact[is_zero(a, fmt) | is_zero(b, fmt) & (unit == "mul")] = -np.inf
+        negative = is_negative(a, fmt) != is_negative(b, fmt)
+        return word_row(
+            (unit, where, str(fmt), every), out, events, fmt, negative, exact, words_text((a, fmt), (b, fmt))
         )
 
     def adders(self) -> list[UnitError]:
@@ -298,16 +186,16 @@ class _Bench:
         for (fmt, kind), where in _joined(adders).items():
             a, b, every = self._pairs(fmt, "add", kind)
             out, events = kernels.add(a, b, fmt, table(kind, fmt.frac_bits))
-            raw_a, raw_b, zero = _raw(a, fmt), _raw(b, fmt), _zero(a, fmt) | _zero(b, fmt)
-            differ = _negative(a, fmt) != _negative(b, fmt)
-            negative = np.where(raw_a >= raw_b, _negative(a, fmt), _negative(b, fmt))
+            raw_a, raw_b, zero = raw_codes(a, fmt), raw_codes(b, fmt), is_zero(a, fmt) | is_zero(b, fmt)
+            differ = is_negative(a, fmt) != is_negative(b, fmt)
+            negative = np.where(raw_a >= raw_b, is_negative(a, fmt), is_negative(b, fmt))
             for unlike in (False, True)[: 1 + fmt.signed]:
                 exact = np.maximum(raw_a, raw_b) + gaussian_log(abs(raw_a - raw_b), fmt.frac_bits, unlike)
                 exact[zero] = -np.inf
                 at = np.flatnonzero(differ == unlike)
                 name = ("add, unlike signs" if unlike else "add, like signs", where, f"{fmt} {kind}", every)
-                show = _words_text((a[at], fmt), (b[at], fmt))
-                rows.append(_word_row(name, out[at], events[at], fmt, negative[at], exact[at], show))
+                show = words_text((a[at], fmt), (b[at], fmt))
+                rows.append(word_row(name, out[at], events[at], fmt, negative[at], exact[at], show))
         return rows
 
     def converters(self) -> list[UnitError]:
@@ -320,11 +208,11 @@ class _Bench:
         for (source, fmt), where in _joined({name: pair for name, pair in pairs.items() if len(set(pair)) > 1}).items():
             words, every = self._words(source, "convert")
             out, events = kernels.convert(words, source, fmt, 0, 0, rounding)
-            exact = np.ldexp(_raw(words, source).astype(np.float64), fmt.frac_bits - source.frac_bits)
-            exact[_zero(words, source)] = -np.inf
+            exact = np.ldexp(raw_codes(words, source).astype(np.float64), fmt.frac_bits - source.frac_bits)
+            exact[is_zero(words, source)] = -np.inf
             name = ("convert", where, f"{source} to {fmt} {rounding.value}", every)
             rows.append(
-                _word_row(name, out, events, fmt, _negative(words, source), exact, _words_text((words, source)))
+                word_row(name, out, events, fmt, is_negative(words, source), exact, words_text((words, source)))
             )
         return rows
 
@@ -344,7 +232,7 @@ class _Bench:
                     codes = self._rng("antilog", name, fmt).choice(codes, math.isqrt(self.samples))
                 sides.append(codes.astype(fmt.dtype))
             terms, _ = kernels.dot_linear(sides[0][:, None], sides[1][None, :], unit)
-            raw_a, raw_b = _raw(sides[0], a_fmt)[:, None], _raw(sides[1], b_fmt)[None, :]
+            raw_a, raw_b = raw_codes(sides[0], a_fmt)[:, None], raw_codes(sides[1], b_fmt)[None, :]
             f = unit.frac_bits
             p = (raw_a << (f - a_fmt.frac_bits)) + (raw_b << (f - b_fmt.frac_bits))
             exact = np.exp2((p - (unit.least_exponent << f)) / (1 << f)).reshape(-1)
@@ -355,10 +243,10 @@ class _Bench:
                 relative = np.where(got > 0, (got - exact) / exact, -1.0)
             what = f"{a_fmt} × {b_fmt}, ROM of {unit.rom_bits} bits, guard {unit.guard}"
             rows.append(
-                _row(
+                unit_row(
                     ("antilog term", where, what, every), np.zeros(got.shape, np.bool_), events, relative,
                     got - exact, "least bits",
-                    _words_text((a, a_fmt), (b, b_fmt)),
+                    words_text((a, a_fmt), (b, b_fmt)),
                 )
             )  # fmt: skip
         return rows
@@ -369,7 +257,7 @@ class _Bench:
         none = np.zeros(got.shape, np.uint8)
         what = f"{got.size} entries of {unit.rom_bits} bits"
         relative, absolute = (got - exact) / exact, got - exact
-        return _row(
+        return unit_row(
             ("antilog ROM", where, what, True), none > 0, none, relative, absolute, "least bits", lambda i: f"entry {i}"
         )
 
@@ -393,7 +281,7 @@ class _Bench:
             mantissa, octaves = np.frexp(values.astype(np.float64))
             exact = np.ldexp(_log2(mantissa), fmt.frac_bits) + np.ldexp(octaves + float(exponent), fmt.frac_bits)
             name = ("linear to log", where, f"{acc.bits} bits to {fmt}, index of {index_bits} bits", every)
-            rows.append(_word_row(name, words, events, fmt, values < 0, exact, lambda i: f"accumulator {values[i]}"))
+            rows.append(word_row(name, words, events, fmt, values < 0, exact, lambda i: f"accumulator {values[i]}"))
         return rows
 
     def update(self) -> UnitError:
@@ -415,21 +303,21 @@ class _Bench:
         random = kernels.draws(lanes, w.size, unit.step_frac_bits) if unit.rounding is Rounding.STOCHASTIC else None
         new_w, new_v = w.copy(), v.copy()
         w_events, v_events = kernels.update(new_w, g, new_v, unit, constants, random)
-        moved = _raw(new_w, w_fmt) - _raw(w, w_fmt)
-        step = np.where(_negative(g, g_fmt) == _negative(w, w_fmt), -moved, moved).astype(np.float64)
+        moved = raw_codes(new_w, w_fmt) - raw_codes(w, w_fmt)
+        step = np.where(is_negative(g, g_fmt) == is_negative(w, w_fmt), -moved, moved).astype(np.float64)
         # Madam with logarithms of magnitudes: v' = beta·v + (1 - beta)·g², n = |g|/sqrt(v'/(1 - beta**t))
         decay = -update.kappa / (1 << v_fmt.frac_bits)
-        log_g = _raw(g, g_fmt) / (1 << g_fmt.frac_bits)
-        log_v = _raw(v, v_fmt) / (1 << v_fmt.frac_bits) + update.moment_offset
+        log_g = raw_codes(g, g_fmt) / (1 << g_fmt.frac_bits)
+        log_v = raw_codes(v, v_fmt) / (1 << v_fmt.frac_bits) + update.moment_offset
         log_v = np.logaddexp2(log_v + decay, 2 * log_g + math.log2(-math.expm1(decay * math.log(2))))
         log_n = log_g - (log_v - math.log2(-math.expm1(_UPDATE * decay * math.log(2)))) / 2
         scale = math.log2(update.lr / math.log(2)) + w_fmt.frac_bits
         exact = np.exp2(np.minimum(log_n, math.log2(update.clip)) + scale)
         what = f"weight {w_fmt}, moment {v_fmt} {update.table}, {update.rounding.value} rounding"
-        return _row(
+        return unit_row(
             ("update step", "weight", what, False), np.zeros(w.shape, np.bool_), w_events | v_events,
             (step - exact) / exact, step - exact, "codes",
-            _words_text((w, w_fmt), (g, g_fmt), (v, v_fmt)),
+            words_text((w, w_fmt), (g, g_fmt), (v, v_fmt)),
         )  # fmt: skip
 
     def _signs(self, rng: np.random.Generator, fmt: LNSFormat) -> Ints:
@@ -460,7 +348,7 @@ class _Bench:
                 return f"logits {row} at offset {offset}, target {targets[sample[i]]}, class {column[i]}"
 
             where4 = (name, "error", f"{z_fmt} to {fmt}, {unit.loss} {self.design.loss.table}", False)
-            rows.append(_word_row(where4, words[chosen], events[chosen], fmt, mine[chosen], exact[chosen], show))
+            rows.append(word_row(where4, words[chosen], events[chosen], fmt, mine[chosen], exact[chosen], show))
         return rows
 
     # --- dot products ----------------------------------------------------------------------------------------------
@@ -523,7 +411,7 @@ class _Bench:
             got = decode(sums, unit.acc, offset=weight)
             words, events = kernels.convert(sums, unit.acc, fmt, weight, offset, self.design.conversion.rounding)
             kind = f"log accumulator {unit.acc} {unit.table.kind}"
-        kept, left_out = _left_out((exact == 0).reshape(-1), (events | inner).reshape(-1))
+        kept, left_out = leave_out((exact == 0).reshape(-1), (events | inner).reshape(-1))
         # a term too small for the accumulator is an error that is measured, no reason to leave the sum out
         underflowed = int(np.count_nonzero(inner & Event.ACC_UNDERFLOW))
         exact, size, got, bound = (x.reshape(-1)[kept] for x in (exact, size, got, bound))
@@ -538,7 +426,7 @@ class _Bench:
             )
         return DotError(
             where, f"{a_fmt} × {b_fmt} to {fmt}, {kind}", a.shape[1], int(kept.sum()), left_out, underflowed,
-            _summary(inner_error * np.sign(exact) / size), _summary(error * np.sign(exact) / size), *ratios,
+            summarise(inner_error * np.sign(exact) / size), summarise(error * np.sign(exact) / size), *ratios,
         )  # fmt: skip
 
 
@@ -546,67 +434,6 @@ def _holding(real: Floats, fmt: LNSFormat) -> int:
     """The smallest offset at which the largest magnitude does not saturate a format; 0 where all is zero."""
     largest = float(np.abs(real).max())
     return math.ceil(math.log2(largest) - (fmt.max_raw + 0.5) / (1 << fmt.frac_bits)) if largest else 0
-
-
-def _words_text(*operands: tuple[Words, LNSFormat]) -> Callable[[int], str]:
-    """The operands of the unit's result number i, in the order of its arguments."""
-    return lambda i: ", ".join(show_word(int(words[i]), fmt) for words, fmt in operands)
-
-
-# --- as text ---------------------------------------------------------------------------------------------------------
-
-_UNIT_ROW = "{:<21} {:<8} {:>9} {:>9} | {:>9} {:>9} {:>9} | {:>9} {:>9} {:>9}"
-_DOT_ROW = "{:>5} {:>9} {:>9} | {:>9} {:>9} {:>9} | {:>9} {:>9} {:>9} | {:>9} {:>9}  {}"
-
-
-def _number(value: float) -> str:
-    return "0" if value == 0 else "-" if math.isnan(value) else f"{value:+.2e}"
-
-
-def _triple(error: Error) -> tuple[str, str, str]:
-    return _number(error.bias), _number(error.rms).lstrip("+"), _number(error.worst)
-
-
-def _reasons(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
-
-
-def text(design: Design, units: list[UnitError], dots: list[DotError]) -> str:
-    """`measure` as lines for a terminal."""
-    lines = [
-        f"{design.name}: error of each unit against exact arithmetic on the same operands",
-        "",
-        _UNIT_ROW.format(*4 * ("",), "relative", "", "", "in codes", "", ""),
-        _UNIT_ROW.format("unit", "operands", "compared", "left out", *2 * ("bias", "RMS", "worst")),
-    ]
-    for row in units:
-        operands, out = "all" if row.exhaustive else "random", sum(row.left_out.values())
-        errors = (*_triple(row.relative), *_triple(row.absolute))
-        unit = "" if row.absolute_in == "codes" else f"  {row.absolute_in}"
-        lines.append(_UNIT_ROW.format(row.unit, operands, row.compared, out, *errors) + unit)
-        lines.append(f"  {row.where}: {row.what}" + (f"; left out: {_reasons(row.left_out)}" if row.left_out else ""))
-        if row.worst_at:
-            lines.append(f"  worst at {row.worst_at}")
-    lines += ["", "Dot products of random operands, log2 of whose magnitudes is normal"]
-    for name, (deviation, below) in SPREADS.items():
-        octaves = f"standard deviation {deviation:g} octaves, median {below:g} octaves below the largest word"
-        lines.append(f"  {name + 's':<12} {octaves}")
-    titles = _DOT_ROW.format(
-        *3 * ("",), "error of", "the accu-", "mulator", "error of", "the word", "", "word to", "sum", ""
-    )
-    header = _DOT_ROW.format("K", "compared", "left out", *2 * ("bias", "RMS", "worst"), "RMS/RMS", "median", "")
-    before = ""
-    for dot in dots:
-        if dot.what + dot.where != before:
-            before = dot.what + dot.where
-            lines += ["", f"{dot.where}: {dot.what}; errors over the sum of |a·b|", titles.rstrip(), header.rstrip()]
-        counts = dot.length, dot.compared, sum(dot.left_out.values())
-        ratios = (_number(value).lstrip("+") for value in (dot.word_to_sum, dot.median_to_sum))
-        why = [_reasons(dot.left_out)] if dot.left_out else []
-        why += [f"compared with acc_underflow: {dot.underflowed}"] if dot.underflowed else []
-        errors = (*_triple(dot.accumulator), *_triple(dot.word))
-        lines.append(_DOT_ROW.format(*counts, *errors, *ratios, "; ".join(why)).rstrip())
-    return "\n".join(lines)
 
 
 def _plain(row: UnitError | DotError) -> dict[str, Any]:

@@ -79,7 +79,8 @@ class Accumulating(ABC):
             words, events = self.linear_to_log(sums, unit.least_exponent + offsets, fmt, offset)
         else:
             words, events = self.convert(sums, unit.acc, fmt, offsets + unit.offset, offset)
-        return words, events | inner
+        events |= inner
+        return words, events
 
 
 class NumbaBackend(Accumulating):
@@ -202,10 +203,3 @@ def _rtl(units: Units) -> Backend:
 BACKENDS: dict[str, Callable[[Units], Backend]] = {
     "numba": NumbaBackend, "reference": ReferenceBackend, "rtl": _rtl,
 }  # fmt: skip
-
-
-def count_events(events: Events) -> npt.NDArray[np.int64]:
-    """How many words carry each flag, in the order of `Event`."""
-    histogram = np.bincount(events.reshape(-1), minlength=128)
-    flags = np.arange(histogram.size)
-    return np.array([histogram[(flags & flag) != 0].sum() for flag in Event], np.int64)

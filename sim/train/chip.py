@@ -16,7 +16,7 @@ from lns.design import Design
 from lns.format import LNSFormat
 from lns.kernels.elementwise import Events, Words
 from lns.units import Units
-from sim.train.backend import BACKENDS, Backend, count_events
+from sim.train.backend import BACKENDS, Backend
 
 Floats = npt.NDArray[Any]
 
@@ -34,10 +34,9 @@ class Tensor:
     def __post_init__(self) -> None:
         self.next_offset = self.offset
 
-    def see(self, words: Words, events: Events) -> None:
-        """The monitor (spec, section 11): what the stored words ask of the next step's offset."""
-        largest = int((words & self.fmt.max_code).max(initial=0))
-        saturated = bool((events & 1).any())
+    def see(self, largest: int, saturated: bool) -> None:
+        """The monitor (spec, section 11): what the largest stored code, and whether any word saturated, ask of the
+        next step's offset."""
         self.next_offset = reference.next_offset(
             self.offset, largest, saturated, self.fmt, self.holds_one, self.headroom
         )
@@ -153,9 +152,8 @@ class Chip:
             )
             if number < len(operands):
                 words = self.backend.relu(words, tensor.fmt)
-                events[words == 0] = 0
-            tensor.see(words, events)
-            self._count("activation", events)
+                events *= words != 0
+            self._see("activation", tensor, words, events)
             layers.append(self._with_ones(words, tensor) if tensor.holds_one else words)
         return layers
 
@@ -175,8 +173,7 @@ class Chip:
         layers = self.forward(inputs, operands, offsets)
         logits, last = layers[-1], self.errors[-1]
         error, events, losses = self.backend.loss(logits, targets, self.activations[-1].offset, last.offset)
-        last.see(error, events)
-        self._count("error", events)
+        self._see("error", last, error, events)
         gradients: list[Words] = []
         for index in reversed(range(len(operands))):
             below, tensor = layers[index], self.gradients[index]
@@ -184,8 +181,7 @@ class Chip:
                 error.T, below, formats.error, formats.activation, tensor.fmt,
                 self.errors[index].offset + self.activations[index].offset, tensor.offset,
             )  # fmt: skip
-            tensor.see(gradient, events)
-            self._count("gradient", events)
+            self._see("gradient", tensor, gradient, events)
             gradients.insert(0, gradient)
             if index:
                 source, tensor = self.errors[index], self.errors[index - 1]
@@ -193,10 +189,10 @@ class Chip:
                     error, operands[index][:, :-1], formats.error, formats.operand, tensor.fmt,
                     source.offset + offsets[index], tensor.offset,
                 )  # fmt: skip
-                passive = below[:, :-1] == 0  # where ReLU made the activation zero
-                error[passive], events[passive] = 0, 0
-                tensor.see(error, events)
-                self._count("error", events)
+                active = below[:, :-1] != 0  # elsewhere ReLU made the activation zero
+                error *= active
+                events *= active
+                self._see("error", tensor, error, events)
         self._update(gradients, lr)
         for tensor in (*self.activations, *self.errors, *self.gradients):
             tensor.advance()
@@ -295,11 +291,20 @@ class Chip:
         ]
 
     def _with_ones(self, words: Words, tensor: Tensor) -> Words:
-        one = tensor.fmt.bias - (tensor.offset << tensor.fmt.frac_bits)
-        return np.concatenate([words, np.full((len(words), 1), one, words.dtype)], axis=1)
+        out = np.empty((len(words), words.shape[1] + 1), words.dtype)
+        out[:, :-1] = words
+        out[:, -1] = tensor.fmt.bias - (tensor.offset << tensor.fmt.frac_bits)
+        return out
 
-    def _count(self, kind: str, events: Events) -> None:
-        self.events[kind] += count_events(events)
+    def _see(self, kind: str, tensor: Tensor, words: Words, events: Events) -> None:
+        """Show a tensor's stored words and their events to its monitor and to the counters."""
+        counts = self._count(kind, events)
+        tensor.see(kernels.largest_code(words, tensor.fmt), bool(counts[0]))  # flag 0 is saturate
+
+    def _count(self, kind: str, events: Events) -> npt.NDArray[np.int64]:
+        counts = kernels.count_events(events)
+        self.events[kind] += counts
+        return counts
 
     def _nats(self, losses: npt.NDArray[np.int64]) -> float:
         return float(losses.sum()) * float(np.log(2)) / (1 << self.design.loss.format.frac_bits)

@@ -60,7 +60,7 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 
 
 def _set_threads(args: argparse.Namespace) -> None:
-    most = nb.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    most = nb.config.NUMBA_NUM_THREADS
     if not 0 <= args.threads <= most:
         raise RunError(f"--threads must be from 1 to {most} (0: all), got {args.threads}")
     if args.threads:

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lns.design import DesignError, load
@@ -15,7 +15,7 @@ from sim.train.trace import TraceError, load_trace
 from sim.verify.runner import RANDOM_COUNT, TIMEOUT, Report, Settings, verify_all
 from sim.verify.tools import SIMULATORS, MissingTool
 from sim.verify.unit import Unit, VerifyError
-from sim.verify.units import UNITS, MissingUnit, instances, units_of
+from sim.verify.units import UNITS, MissingUnit, check_unit, instances, units_of
 from sim.verify.wrapper import DEPTH, PIPELINE
 
 WAVES_DIR = Path("sim_build")
@@ -38,10 +38,31 @@ def natural(text: str) -> int:
     return value
 
 
+def add_units(parser: argparse.ArgumentParser, known: Sequence[str], default: str) -> None:
+    """The argument ``--unit``, which may be given several times."""
+
+    def one(text: str) -> str:
+        try:
+            check_unit(text, known)
+        except VerifyError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return text
+
+    parser.add_argument(
+        "--unit", action="append", type=one, metavar="UNIT", help=f"default: {default}; there is {', '.join(known)}"
+    )
+
+
+def failed(error: DesignError | TraceError | VerifyError) -> int:
+    """Say what is wrong: 2 if it is the input or if something is missing, 1 if nothing is known of a unit's bits."""
+    print(f"lns: error: {error}", file=sys.stderr)
+    return 2 if isinstance(error, (DesignError, TraceError, MissingTool, MissingUnit, WrongInput)) else 1
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``lns verify``."""
     parser.add_argument("design", nargs="?", metavar="DESIGN", help="a preset's name or a design file")
-    parser.add_argument("--unit", action="append", choices=UNITS, help="default: all that the design has")
+    add_units(parser, UNITS, "all that the design has")
     parser.add_argument(
         "--trace", type=Path, metavar="FILE", help="replay the operands of a training step (lns train --trace) instead"
     )
@@ -112,8 +133,7 @@ def run(args: argparse.Namespace) -> int:
             # compiled units share the processes that compute what is expected
             reports = verify_all(units, settings, 1 if args.simulator == "compiled" else jobs, show)
     except (DesignError, TraceError, VerifyError) as error:
-        print(f"lns verify: {error}", file=sys.stderr)
-        return 2 if isinstance(error, (DesignError, TraceError, MissingTool, MissingUnit, WrongInput)) else 1
+        return failed(error)
     if args.json:
         print(json.dumps([report.to_dict() for report in reports], indent=2))
     else:

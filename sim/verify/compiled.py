@@ -17,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lns.gausslog import cache_dir
-from sim.paths import data_dir
-from sim.verify.tools import find_source, tool_environment
+from sim.verify.tools import sources_of, tool_environment
 from sim.verify.unit import Port, Unit, VerifyError
-from sim.verify.wrapper import PIPELINE, lane_text, wrapper_text
+from sim.verify.wrapper import lane_text, wrapper_text
 
 __all__ = ["CompiledUnit", "Words32", "pack_columns", "unpack_columns"]
 
@@ -46,9 +45,8 @@ class CompiledUnit:
     def __init__(self, unit: Unit, rtl_dir: Path | None = None) -> None:
         self.unit = unit
         environment = tool_environment("verilator")
-        own, wrapper = data_dir("rtl"), f"{unit.module}_wrapped"
-        files = [find_source(name, own, rtl_dir) for name in dict.fromkeys((PIPELINE, *unit.sources))]
-        texts = {path.name: path.read_text("utf-8") for path in files}
+        wrapper = f"{unit.module}_wrapped"
+        texts = {name: path.read_text("utf-8") for name, path in sources_of(unit, rtl_dir).items()}
         texts |= {"wrapper.v": wrapper_text(unit, wrapper), "lns_lane.v": lane_text(unit, wrapper)}
         sources = list(texts)
         texts |= {"main.cpp": _MAIN, **unit.roms()}

@@ -14,15 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
-from sim.paths import data_dir
 from sim.verify.mutants import Mutant
 from sim.verify.prove.engine import provable, prove
 from sim.verify.runner import RANDOM_COUNT
 from sim.verify.targets import Exercise
-from sim.verify.tools import find_source
-from sim.verify.unit import Combinational, Transaction, show_values, unpack
+from sim.verify.tools import sources_of
+from sim.verify.unit import Combinational, Transaction, VerifyError, show_values, unpack
 from sim.verify.vectors import PASSED, bench_text, vector_files
-from sim.verify.wrapper import PIPELINE, wrapper_text
+from sim.verify.wrapper import wrapper_text
 
 __all__ = ["EXHAUSTIVE_BITS", "Bench"]
 
@@ -87,12 +86,22 @@ class Bench:
     @cached_property
     def sources(self) -> dict[str, Path]:
         """The Verilog files of the unit and of its wrapper."""
-        names = dict.fromkeys((PIPELINE, *self.exercise.unit.sources))
-        return {name: find_source(name, data_dir("rtl"), self.rtl_dir) for name in names}
+        return sources_of(self.exercise.unit, self.rtl_dir)
 
     def simulate(self, mutant: Mutant | None, seconds: float) -> str:
         """``passed``, ``failed``, ``hung`` (longer than so many seconds) or ``not built``; without a mutant, the
         original."""
+        return self._simulate(mutant, seconds)[0]
+
+    def require_passed(self, seconds: float) -> None:
+        """`VerifyError` if the original does not pass, with the first line of what a tool said that cannot build it."""
+        verdict, said = self._simulate(None, seconds)
+        if verdict != "passed":
+            problem = f"the bench says {verdict!r} of the Verilog without a fault"
+            raise VerifyError(f"{self.exercise.slug}: {problem}{f': {said}' if said else ''}")
+
+    def _simulate(self, mutant: Mutant | None, seconds: float) -> tuple[str, str]:
+        """The verdict of `simulate`, and the first line of the errors if it does not build."""
         with tempfile.TemporaryDirectory(prefix="lns-mutant-") as name:
             scratch = Path(name)
             sources, working = self.sources, self.folder
@@ -104,12 +113,13 @@ class Bench:
             program = scratch / "program"
             build = ["iverilog", "-g2012", "-s", _TOP, f"-P{_TOP}.DEPTH={self.exercise.depth}", "-o", str(program)]
             build += [str(path) for path in (*sources.values(), self.folder / "wrapper.v", self.folder / "bench.v")]
-            if (built := _limited(build, working, seconds)) is None or built[0]:
-                return "not built"
+            if (built := _limited(build, working, seconds)) is None or built.returncode:
+                said = built.stderr.strip() if built else f"it takes longer than {seconds:g} s"
+                return "not built", said.split("\n")[0]
             if (done := _limited(["vvp", "-n", str(program)], working, seconds)) is None:
-                return "hung"
-        code, text = done
-        return "passed" if code == 0 and any(line.startswith(PASSED) for line in text.splitlines()) else "failed"
+                return "hung", ""
+        passed = done.returncode == 0 and any(line.startswith(PASSED) for line in done.stdout.splitlines())
+        return "passed" if passed else "failed", ""
 
     def prove(self, mutant: Mutant, sequential: bool) -> str:
         """Nothing if the mutant is proven to change nothing; else what speaks against it."""
@@ -154,15 +164,17 @@ class Bench:
             sources = self._planted(changed, folder / side)
             text = "\n".join(script).format(top=_CORE, sources=_quoted(sources))
             (folder / side / "core.ys").write_text(f"{text}\n", "utf-8")
-            if (done := _limited(["yosys", "-q", "-s", "core.ys"], folder / side, _PROOF_SECONDS)) is None or done[0]:
+            done = _limited(["yosys", "-q", "-s", "core.ys"], folder / side, _PROOF_SECONDS)
+            if done is None or done.returncode:
                 return f"{self.exercise.slug}: Yosys gave no circuit of the {side} side"
         done = _limited(["berkeley-abc", "-q", "cec gold/core.aig gate/core.aig"], folder, _PROOF_SECONDS)
-        if done is not None and "Networks are equivalent" in done[1]:
+        if done is not None and "Networks are equivalent" in done.stdout:
             return ""
-        if done is None or "NOT EQUIVALENT" not in done[1]:
+        if done is None or "NOT EQUIVALENT" not in done.stdout:
             return f"{self.exercise.slug}: not decided in {_PROOF_SECONDS:g} s"
         # inputs that are not told do not matter
-        bits = {match[1]: int(match[2]) for match in re.finditer(r"(\S+)=([01])", done[1].split("Input pattern:")[-1])}
+        pattern = done.stdout.split("Input pattern:")[-1]
+        bits = {match[1]: int(match[2]) for match in re.finditer(r"(\S+)=([01])", pattern)}
         bus = low = 0
         for port in unit.inputs():
             for i in range(port.width):
@@ -205,26 +217,26 @@ class Bench:
         done = _limited(["yosys", "-q", "-s", "equivalent.ys"], folder, 2 * _PROOF_SECONDS)
         if done is None:
             return f"{self.exercise.slug}: not decided in {2 * _PROOF_SECONDS:g} s"
-        return f"{self.exercise.slug}: not proven by induction" if done[0] else ""
+        return f"{self.exercise.slug}: not proven by induction" if done.returncode else ""
 
 
 def _quoted(sources: dict[str, Path]) -> str:
     return " ".join(f'"{path}"' for path in sources.values())
 
 
-def _limited(command: Sequence[str], folder: Path, seconds: float) -> tuple[int, str] | None:
-    """Exit code and output of a command that may run out of hand; nothing if it took longer than so many seconds. A
-    mutant may elaborate without end, in a process that the command starts: it gets little memory, and dies with it."""
+def _limited(command: Sequence[str], folder: Path, seconds: float) -> subprocess.CompletedProcess[str] | None:
+    """A command that may run out of hand, at its end; nothing if it took longer than so many seconds. A mutant may
+    elaborate without end, in a process that the command starts: it gets little memory, and dies with it."""
     limited = ["sh", "-c", f'ulimit -v {_MEMORY_KILOBYTES}; exec "$@"', "sh", *command]
     with subprocess.Popen(
-        limited, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+        limited, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:
-            text, _ = process.communicate(timeout=seconds)
+            output, errors = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             return None
-    return process.returncode, text
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 def _with_roms(unit: Combinational, images: dict[str, str]) -> Combinational:

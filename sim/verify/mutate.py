@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import random
-import sys
 import tempfile
 import time
 import tomllib
@@ -26,16 +25,14 @@ from tqdm import tqdm
 
 from lns.design import DesignError, load
 from lns.files import atomic_write
-from sim.paths import data_dir
 from sim.rtl.limits import check_roms
-from sim.verify.command import natural
+from sim.verify.command import WrongInput, add_units, failed, natural
 from sim.verify.mutant_bench import Bench
 from sim.verify.mutants import FAULTS, Mutant, mutants, table_mutants
 from sim.verify.prove.engine import check_tools
 from sim.verify.targets import TARGETS, Exercise, exercises, targets_of
-from sim.verify.tools import MissingTool, find_source, tool_environment
+from sim.verify.tools import find_source, tool_environment
 from sim.verify.unit import VerifyError
-from sim.verify.units import MissingUnit
 
 __all__ = ["ACCEPTED", "Explanation", "Outcome", "Score", "explanations", "mutate", "run"]
 
@@ -196,19 +193,12 @@ def mutate(
     """
     start = time.perf_counter()
     file = f"{target}.v"
-    text = find_source(file, data_dir("rtl"), settings.rtl_dir).read_text("utf-8")
-    rng = random.Random(f"{target} {settings.seed}")
-    planted = mutants(file, text)
-    if "initial $readmemh" in text:  # a comment on a parameter may name it too
-        for exercise in chosen:
-            planted += table_mutants(rng, TABLE_BITS, exercise.slug, exercise.unit.roms())
-    sample = planted
-    if settings.limit is not None and settings.limit < len(planted):
-        places = sorted(rng.sample(range(len(planted)), settings.limit))
-        sample = [planted[i] for i in places]
+    text = find_source(file, settings.rtl_dir).read_text("utf-8")
     with tempfile.TemporaryDirectory(prefix="lns-mutate-") as name, ThreadPoolExecutor(settings.jobs) as pool:
         benches = [bench(exercise, Path(name), settings.seed, settings.rtl_dir) for exercise in chosen]
+        # the originals first: no fault is planted in what is no Verilog
         timed = sorted(pool.map(_time, benches), key=lambda pair: pair[1])
+        planted, sample = _faults(target, text, chosen, settings)
         judge = _Judge(timed, "clk_i" in text, known)
         outcomes = []
         try:
@@ -226,12 +216,24 @@ def mutate(
     return Score(target, instances, len(planted), tuple(outcomes), time.perf_counter() - start)
 
 
+def _faults(
+    target: str, text: str, chosen: Sequence[Exercise], settings: Settings
+) -> tuple[list[Mutant], list[Mutant]]:
+    """All faults of a file and of its instances' ROM images, and those that are run."""
+    rng = random.Random(f"{target} {settings.seed}")
+    planted = mutants(f"{target}.v", text)
+    if "initial $readmemh" in text:  # a comment on a parameter may name it too
+        for exercise in chosen:
+            planted += table_mutants(rng, TABLE_BITS, exercise.slug, exercise.unit.roms())
+    if settings.limit is None or settings.limit >= len(planted):
+        return planted, planted
+    return planted, [planted[i] for i in sorted(rng.sample(range(len(planted)), settings.limit))]
+
+
 def _time(bench: Bench) -> tuple[Bench, float]:
     """How long the original takes, which must pass."""
     start = time.perf_counter()
-    verdict = bench.simulate(None, 300)
-    if verdict != "passed":
-        raise VerifyError(f"{bench.exercise.slug}: the bench says {verdict!r} of the Verilog without a fault")
+    bench.require_passed(300)
     return bench, time.perf_counter() - start
 
 
@@ -281,7 +283,7 @@ def _positive(text: str) -> int:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``lns mutate``."""
     parser.add_argument("design", metavar="DESIGN", help="a preset's name or a design file")
-    parser.add_argument("--unit", action="append", choices=TARGETS, help="default: all files that the design needs")
+    add_units(parser, TARGETS, "all files that the design needs")
     parser.add_argument("--rtl", type=Path, metavar="DIR", help="your own Verilog: replaces files of the same names")
     parser.add_argument("--seed", type=natural, default=0, help="of stimuli and samples (default 0)")
     parser.add_argument("--limit", type=_positive, metavar="N", help="N mutants of each unit, a sample (default: all)")
@@ -299,9 +301,9 @@ def run(args: argparse.Namespace) -> int:
         tool_environment("icarus")
         check_tools()
         if args.out is not None and not args.out.absolute().parent.is_dir():
-            raise MissingUnit(f"--out {args.out}: no such folder")
+            raise WrongInput(f"--out {args.out}: no such folder")
         if args.rtl is not None and not args.rtl.is_dir():
-            raise MissingUnit(f"--rtl {args.rtl}: no such folder")
+            raise WrongInput(f"--rtl {args.rtl}: no such folder")
         design = load(args.design)
         check_roms(design)
         chosen = {target: exercises(design, target) for target in args.unit or targets_of(design)}
@@ -317,8 +319,7 @@ def run(args: argparse.Namespace) -> int:
                     bar.clear()
                     _show(scores[-1])
     except (DesignError, VerifyError) as error:
-        print(f"lns mutate: {error}", file=sys.stderr)
-        return 2 if isinstance(error, (DesignError, MissingTool, MissingUnit)) else 1
+        return failed(error)
     report = {
         "design": design.name, "seed": args.seed, "limit": args.limit, "least_score": LEAST_SCORE,
         "passed": all(score.passed for score in scores), "units": [score.to_dict() for score in scores],

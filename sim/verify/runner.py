@@ -21,9 +21,10 @@ from xml.etree import ElementTree
 
 from sim.paths import data_dir
 from sim.verify import compiled_bench
-from sim.verify.tools import find_source, tool_environment
+from sim.verify.compiled_bench import Comparison
+from sim.verify.tools import sources_of, tool_environment
 from sim.verify.unit import Coverage, Transaction, Unit, VerifyError
-from sim.verify.wrapper import DEPTH, PIPELINE, lane_text, wrapper_text
+from sim.verify.wrapper import DEPTH, lane_text, wrapper_text
 
 __all__ = ["RANDOM_COUNT", "TIMEOUT", "Report", "Settings", "verify", "verify_all"]
 
@@ -204,22 +205,11 @@ def verify(unit: Unit, settings: Settings, transactions: Sequence[Transaction] |
     least = len(transactions) if transactions is not None else 1 << unit.input_bits if exhaustive else count
     if result["planned"] < least:
         failures.append(f"{result['planned']} transactions were planned, at least {least} are needed")
-    return Report(
-        unit=unit.module,
-        label=unit.label,
-        instance=str(unit),
-        simulator=settings.simulator,
-        seed=settings.seed,
-        transactions=result["transactions"],
-        exhaustive=exhaustive and result["transactions"] == result["planned"],
-        mismatches=result["mismatches"],
-        coverage=result["coverage"],
-        uncovered=tuple(result["uncovered"]),
-        failures=tuple(result["failures"] or failures),
-        seconds=time.perf_counter() - start,
-        simulation_seconds=result["seconds"],
-        build_dir="" if settings.build_root is None else str(folder),
-    )
+    failures = result["failures"] or failures
+    compared = Comparison(result["transactions"], result["mismatches"], failures, result["seconds"])
+    exhaustive = exhaustive and result["transactions"] == result["planned"]
+    build_dir = "" if settings.build_root is None else str(folder)
+    return _report(unit, settings, start, compared, exhaustive, result["coverage"], result["uncovered"], build_dir)
 
 
 def _count(unit: Unit, settings: Settings) -> int:
@@ -236,22 +226,37 @@ def _verify_compiled(unit: Unit, settings: Settings, transactions: Sequence[Tran
         cover = unit.coverage()
         for transaction in transactions:
             unit.sample(cover, transaction)
-    done = compiled_bench.compare(unit, transactions, settings.rtl_dir, settings.processes)
+    compared = compiled_bench.compare(unit, transactions, settings.rtl_dir, settings.processes)
+    coverage = {name: cover.hits[name] for name in cover.goals}
+    return _report(unit, settings, start, compared, exhaustive, coverage, cover.uncovered())
+
+
+def _report(
+    unit: Unit,
+    settings: Settings,
+    start: float,
+    compared: Comparison,
+    exhaustive: bool,
+    coverage: dict[str, int],
+    uncovered: Sequence[str],
+    build_dir: str = "",
+) -> Report:
+    """What was compared since a time of the performance counter."""
     return Report(
         unit=unit.module,
         label=unit.label,
         instance=str(unit),
         simulator=settings.simulator,
         seed=settings.seed,
-        transactions=done.transactions,
+        transactions=compared.transactions,
         exhaustive=exhaustive,
-        mismatches=done.mismatches,
-        coverage={name: cover.hits[name] for name in cover.goals},
-        uncovered=tuple(cover.uncovered()),
-        failures=tuple(done.failures),
+        mismatches=compared.mismatches,
+        coverage=coverage,
+        uncovered=tuple(uncovered),
+        failures=tuple(compared.failures),
         seconds=time.perf_counter() - start,
-        simulation_seconds=done.seconds,
-        build_dir="",
+        simulation_seconds=compared.seconds,
+        build_dir=build_dir,
     )
 
 
@@ -269,9 +274,9 @@ def _folder(root: Path | None, name: str) -> Iterator[Path]:
 
 def _prepare(unit: Unit, settings: Settings, folder: Path, lanes: int) -> None:
     """Everything that a build reads."""
-    own, wrapper = data_dir("rtl"), f"{unit.module}_wrapped"
-    sources = [find_source(name, own, settings.rtl_dir) for name in dict.fromkeys((PIPELINE, *unit.sources))]
-    sources += [folder / "wrapper.v", folder / "lns_lane.v", data_dir("cocotb") / f"{_TOP}.v"]
+    wrapper = f"{unit.module}_wrapped"
+    sources = [*sources_of(unit, settings.rtl_dir).values(), folder / "wrapper.v", folder / "lns_lane.v"]
+    sources.append(data_dir("cocotb") / f"{_TOP}.v")
     job = {
         "simulator": settings.simulator,
         "toplevel": _TOP,

@@ -11,9 +11,11 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from sim.verify.unit import VerifyError
+from sim.paths import data_dir
+from sim.verify.unit import Unit, VerifyError
+from sim.verify.wrapper import PIPELINE
 
-__all__ = ["SIMULATORS", "MissingTool", "find_source", "tool_environment"]
+__all__ = ["SIMULATORS", "MissingTool", "find_source", "sources_of", "tool_environment"]
 
 #: Two with cocotb benches, and the Verilog compiled behind a loop in C++.
 SIMULATORS = ("icarus", "verilator", "compiled")
@@ -72,8 +74,13 @@ def _require_release(name: str, executable: str, option: str, install: str) -> N
         raise MissingTool(f"{name} must be {least} or newer, {executable} is {given}: {install}")
 
 
-def find_source(name: str, own: Path, replacement: Path | None) -> Path:
+def find_source(name: str, replacement: Path | None) -> Path:
     """A Verilog file: a user's, if there is one of that name, else the package's."""
     if replacement is not None and (replacement / name).is_file():
         return (replacement / name).resolve()
-    return own / name
+    return data_dir("rtl") / name
+
+
+def sources_of(unit: Unit, replacement: Path | None = None) -> dict[str, Path]:
+    """The Verilog files of a unit and of its wrapper by name, in the order in which a tool may read them."""
+    return {name: find_source(name, replacement) for name in (PIPELINE, *unit.sources)}

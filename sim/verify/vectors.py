@@ -6,11 +6,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from lns.files import memh_text
-from sim.paths import data_dir
-from sim.verify.tools import find_source, tool_environment
+from sim.verify.tools import sources_of, tool_environment
 from sim.verify.unit import Transaction, Unit, VerifyError, pack
-from sim.verify.wrapper import DEPTH, PIPELINE, connect, wrapper_text
+from sim.verify.wrapper import DEPTH, connect, wrapper_text
 
 __all__ = ["PASSED", "bench_text", "simulate", "vector_files"]
 
@@ -22,10 +23,11 @@ def vector_files(unit: Unit, transactions: Sequence[Transaction], name: str) -> 
     expected is the definition's."""
     stimuli = [pack(beat, unit.inputs()) for transaction in transactions for beat in transaction]
     expected = [pack(beat, unit.outputs()) for transaction in transactions for beat in unit.expect(transaction)]
+    # as objects: of integers some of which need a 64th bit NumPy makes float64
     title = f"{unit.module} of {unit}"
     return {
-        f"{name}_stimuli.memh": memh_text(stimuli, unit.input_bits, f"{title}: operands"),
-        f"{name}_expected.memh": memh_text(expected, unit.output_bits, f"{title}: results"),
+        f"{name}_stimuli.memh": memh_text(np.array(stimuli, object), unit.input_bits, f"{title}: operands"),
+        f"{name}_expected.memh": memh_text(np.array(expected, object), unit.output_bits, f"{title}: results"),
     }
 
 
@@ -74,8 +76,8 @@ def simulate(unit: Unit, transactions: Sequence[Transaction], folder: Path, rtl_
     texts["bench.v"] = bench_text(unit, "wrapped", "bench", beats, results)
     for name, text in texts.items():
         (folder / name).write_text(text, "utf-8")
-    files = [find_source(name, data_dir("rtl"), rtl_dir) for name in dict.fromkeys((PIPELINE, *unit.sources))]
-    build = ["iverilog", "-g2012", "-o", "bench.vvp", "-s", "bench", *map(str, files), "wrapper.v", "bench.v"]
+    files = map(str, sources_of(unit, rtl_dir).values())
+    build = ["iverilog", "-g2012", "-o", "bench.vvp", "-s", "bench", *files, "wrapper.v", "bench.v"]
     for command in (build, ["vvp", "-n", "bench.vvp"]):
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         if command is build and done.returncode:

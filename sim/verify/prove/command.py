@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lns.design import Design, DesignError, load
 from sim.rtl.limits import check_roms
-from sim.verify.command import check_replacement
+from sim.verify.command import WrongInput, add_units, check_replacement, failed
 from sim.verify.prove.engine import Counterexample, Proof, check_tools, provable, prove
 from sim.verify.prove.step import Step, parts
 from sim.verify.unit import Combinational, Unit, VerifyError
@@ -32,7 +32,7 @@ def _seconds(text: str) -> float:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``lns prove``."""
     parser.add_argument("design", metavar="DESIGN", help="a preset's name or a design file")
-    parser.add_argument("--unit", action="append", choices=list(UNITS), help="default: all that can be proven")
+    add_units(parser, UNITS, "all that can be proven")
     parser.add_argument("--timeout", type=_seconds, default=TIMEOUT, help="seconds for one instance (default 600)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep netlists, graphs and logs there")
     parser.add_argument("--rtl", type=Path, metavar="DIR", help="your own Verilog: replaces files of the same names")
@@ -48,8 +48,7 @@ def run(args: argparse.Namespace) -> int:
         check_replacement(args.rtl, units)
         check_tools()
     except (DesignError, VerifyError) as error:
-        print(f"lns prove: {error}", file=sys.stderr)
-        return 2
+        return failed(error)
     if not args.json:
         print(_HEADER)
     proofs, complete = [], True
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             proofs.append(prove(unit, args.timeout, args.rtl, args.keep))
         except VerifyError as error:  # nothing is known of this one; the others are still worth knowing
-            print(f"lns prove: {unit.module} {unit}: {error}", file=sys.stderr)
+            print(f"lns: error: {unit.module} {unit}: {error}", file=sys.stderr)
             complete = False
             continue
         if not args.json:
@@ -79,7 +78,7 @@ def _chosen(design: Design, names: list[str] | None) -> list[Unit]:
         if not found:
             raise MissingUnit(f"design {design.name} has no {name}; it has {', '.join(units_of(design))}")
         if not any(map(provable, found)):
-            raise VerifyError(f"{name} cannot be proven, because {next(iter(_left_out(found)))}: lns verify tests it")
+            raise WrongInput(f"{name} cannot be proven, because {next(iter(_left_out(found)))}: lns verify tests it")
         units += found
     # a proof for any function in a part's place is worth nothing without that of the part
     needed = [part for unit in units if isinstance(unit, Step) for part in parts(unit)]

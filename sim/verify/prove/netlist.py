@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.paths import data_dir
 from sim.verify.prove.aig import FALSE, TRUE, Aig
 from sim.verify.prove.cut import Cut
 from sim.verify.prove.symbolic import UNKNOWN, lookup
@@ -128,7 +127,7 @@ def elaborate(
     )
     (folder / "carries.v").write_text(_CARRIES, "utf-8")
     (folder / "resets.v").write_text(_RESETS, "utf-8")
-    files = (find_source(name, data_dir("rtl"), rtl) for name in unit.sources)
+    files = (find_source(name, rtl) for name in unit.sources)
     sources = " ".join(f'"{path}"' for path in files)
     cuts = "\n".join(f"blackbox A:hdlname=\\{part.module}" for part in parts)
     (folder / "prove.ys").write_text(_SCRIPT.format(sources=sources, top=_TOP, cuts=cuts), "utf-8")

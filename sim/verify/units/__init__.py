@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import difflib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from lns.design import Design
 from sim.verify.unit import Unit, VerifyError
 from sim.verify.units import add, codec, convert, dot, elementwise, linear_to_log, loss, update
 
-__all__ = ["UNITS", "MissingUnit", "instances", "units_of"]
+__all__ = ["UNITS", "MissingUnit", "check_unit", "instances", "units_of"]
 
 
 class MissingUnit(VerifyError):
@@ -41,6 +42,15 @@ UNITS = (
 )  # fmt: skip
 
 
+def check_unit(name: str, known: Sequence[str] = UNITS) -> None:
+    """`VerifyError` if a name is not known: with the nearest ones, or with all if none is near."""
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(known)}"
+    raise VerifyError(f"there is no unit {name!r}; {hint}")
+
+
 def instances(design: Design, unit: str | None = None) -> list[Unit]:
     """Every distinct instance of a unit, or of all of them, in a design; equal ones are one, with their labels joined.
 
@@ -49,8 +59,8 @@ def instances(design: Design, unit: str | None = None) -> list[Unit]:
     VerifyError
         If there is no such unit at all. A design that does without it gives an empty list.
     """
-    if unit is not None and unit not in UNITS:
-        raise VerifyError(f"there is no unit {unit!r}; there is {', '.join(UNITS)}")
+    if unit is not None:
+        check_unit(unit)
     labels: dict[Unit, list[str]] = {}
     for family in _FAMILIES:
         for one in family(design):

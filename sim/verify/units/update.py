@@ -1,312 +1,32 @@
-"""``lns_update``, the update unit; its halves ``lns_moment`` and ``lns_step``; ``lns_lfsr``, its random bits.
-
-The constants of a step are inputs, and their legal values those that the controller of the design gives.
-"""
+"""``lns_update``, the update unit; ``lns_step``, its half that moves the weight; ``lns_lfsr``, its random bits."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
 from lns import reference
 from lns.design import Design
 from lns.files import memh_text
-from lns.format import Event, LNSFormat, Rounding
-from lns.gausslog import Table
-from lns.reference import UpdateConstants, UpdateUnit
-from lns.units import Units
+from lns.format import Event, Rounding
+from lns.reference import UpdateConstants
 from sim.verify.stimuli import range_edges, special_words
 from sim.verify.unit import Beat, Combinational, Coverage, Port, Transaction, Unit, flags
-from sim.verify.units.add import MOST_DISTANCES, adder_parameters, adder_roms, reach
+from sim.verify.units.moment import Moment
+from sim.verify.units.update_constants import UPDATES, OfDesign
+
+__all__ = ["Lfsr", "Step", "Update", "instances"]
 
 MOST_EXPONENTS = 1 << 16  #: of the steps' exponents, so many are looked through for ties
-
-_UPDATES = (1, 2, 10, 1000, 10**6)  # numbers of an update: the bias correction at its largest, and gone
 
 _PASS = -(1 << 62)  # a term so small that it vanishes: what was read is the new moment
 
 
 @dataclass(frozen=True)
-class _OfDesign(Combinational):
-    """A unit that is built from a design's update section, with its constants as inputs."""
-
-    design: Design
-
-    def exhaustible_within(self, bits: int) -> bool:
-        """Never: constants that no controller gives are not legal."""
-        return False
-
-    @cached_property
-    def units(self) -> Units:
-        return Units(self.design)
-
-    @cached_property
-    def unit(self) -> UpdateUnit:
-        """Of the definition: plain integers, which index faster than arrays."""
-        unit = self.units.update
-        source = Table(unit.table.kind, unit.table.frac_bits, {k: rom.tolist() for k, rom in unit.table.roms.items()})
-        return replace(unit, table=source, rom=[int(entry) for entry in unit.rom])
-
-    @cached_property
-    def shift(self) -> int:
-        """Fraction bits that the moment has beside the gradient's."""
-        return self.unit.moment.frac_bits - self.unit.gradient.frac_bits
-
-    # --- the controller's constants
-
-    @cached_property
-    def falls(self) -> range:
-        """Octaves by which the gradient's offset can have fallen since the last update (docs/spec.md, section 11)."""
-        headroom, gradient = self.design.offsets.headroom, self.unit.gradient
-        unused = (gradient.max_code - 1) >> gradient.frac_bits
-        return range(-max(1, headroom), max(0, unused - headroom) + 1)
-
-    @cached_property
-    def lrs(self) -> range:
-        """Constants of learning rates up to the design's; below the least every step is zero."""
-        constants = self.units.update_constants(1, 0, 0)
-        zero = -constants.clip - ((self.unit.step_frac_bits + 1) << self.unit.moment.frac_bits)
-        return range(min(constants.lr, zero), constants.lr + 1)
-
-    @cached_property
-    def constant_bits(self) -> int:
-        """Width that holds every constant."""
-        first = self.units.update_constants(1, 0, self.falls[0])
-        last = self.units.update_constants(_UPDATES[-1], 0, self.falls[-1])
-        values = [first.read, last.read, first.term, first.correction, last.correction, first.clip]
-        values += [self.lrs[0], self.lrs[-1]]
-        return max((value if value >= 0 else ~value).bit_length() for value in values) + 1
-
-    def constants(self, rng: random.Random) -> UpdateConstants:
-        """Those of a random step."""
-        constants = self.units.update_constants(rng.choice(_UPDATES), 0, rng.choice((0, 0, 0, *self.falls)))
-        return replace(constants, lr=rng.choice((self.lrs[-1], rng.choice(self.lrs))))
-
-    # --- ports and parameters
-
-    def _constant(self, name: str) -> Port:
-        return Port(f"{name}_i", self.constant_bits, signed=True)
-
-    def _common(self) -> dict[str, int | str]:
-        unit = self.unit
-        return {
-            "GRADIENT_BITS": unit.gradient.bits, "GRADIENT_SHIFT": self.shift, "MOMENT_BITS": unit.moment.bits,
-            "FRAC_BITS": unit.moment.frac_bits, "CONSTANT_BITS": self.constant_bits,
-        }  # fmt: skip
-
-    def squared(self, g: int) -> int:
-        """log2 of a nonzero gradient squared, in codes of the moment."""
-        return 2 * reference.raw(g, self.unit.gradient) << self.shift
-
-    def random_gradient(self, rng: random.Random) -> int:
-        gradient = self.unit.gradient
-        return rng.choice((0, gradient.sign_bit, 1, gradient.max_code, *(rng.getrandbits(gradient.bits),) * 8))
-
-    def near_squared(self, rng: random.Random, g: int) -> int:
-        """A moment near a gradient's square, or anywhere."""
-        moment = self.unit.moment
-        if reference.code(g, self.unit.gradient) and rng.random() < 0.6:
-            octave = 1 << moment.frac_bits
-            v = self.squared(g) + moment.bias + rng.randint(-8 * octave, 6 * octave)
-            return max(0, min(moment.max_code, v))
-        return rng.choice((0, 1, moment.max_code, rng.getrandbits(moment.bits)))
-
-
-def _hit_range(cover: Coverage, name: str, computed: int, fmt: LNSFormat) -> None:
-    """The bins of a code before the range rule, for one of several in a unit."""
-    part = "saturate" if computed > fmt.max_code else "underflow" if computed <= 0 else "in range"
-    cover.hit(f"{name}: {part}")
-    for edge, code in range_edges(fmt).items():
-        if computed == code:
-            cover.hit(f"{name}: {edge}")
-
-
-@dataclass(frozen=True)
-class Moment(_OfDesign):
-    """The second moment of a design's update unit."""
-
-    module: ClassVar[str] = "lns_moment"
-    sources: ClassVar[tuple[str, ...]] = ("lns_range.v", "lns_gausslog.v", "lns_add.v", "lns_moment.v")
-
-    def __str__(self) -> str:
-        return f"{self.unit.gradient} {self.unit.moment} {self.design.update.table}"
-
-    def inputs(self) -> tuple[Port, ...]:
-        gradient, moment = self.unit.gradient, self.unit.moment
-        words = Port("gradient_i", gradient.bits, gradient), Port("moment_i", moment.bits, moment)
-        return *words, self._constant("read"), self._constant("term")
-
-    def outputs(self) -> tuple[Port, ...]:
-        return Port("moment_o", self.unit.moment.bits, self.unit.moment), *self.event_ports()
-
-    def event_ports(self) -> tuple[Port, ...]:
-        """Not the weight's events of the same names."""
-        return tuple(replace(port, name=f"moment_{port.name}") for port in super().event_ports())
-
-    def parameters(self) -> dict[str, int | str]:
-        return self._common() | adder_parameters(self.unit.moment, self.design.update.table)
-
-    def roms(self) -> dict[str, str]:
-        return adder_roms(self.unit.moment, self.design.update.table)
-
-    def model(self, *operands: int) -> Sequence[int]:
-        g, v, read, term = operands
-        word, events = reference.moment(g, v, self.unit, UpdateConstants(read, term, 0, 0, 0))
-        return word, *flags(events, self.events)
-
-    # --- stimuli
-
-    @cached_property
-    def term(self) -> int:
-        """The one value of its constant."""
-        return self.units.update_constants(1, 0, 0).term
-
-    @cached_property
-    def reads(self) -> list[int]:
-        return [self.units.update_constants(1, 0, fall).read for fall in self.falls]
-
-    def _computed_term(self, g: int) -> int:
-        return self.squared(g) + self.term + self.unit.moment.bias
-
-    @cached_property
-    def _all_terms(self) -> range:
-        """The terms of all gradients before the range rule."""
-        most = self._computed_term(self.unit.gradient.max_code)
-        return range(self._computed_term(1), most + 1, 2 << self.shift)
-
-    @cached_property
-    def _terms(self) -> range:
-        """The terms of all gradients that raise no event."""
-        least, most = self._all_terms[0], self._all_terms[-1]
-        above_zero = least + max(0, -((least - 1) // self._all_terms.step)) * self._all_terms.step
-        return range(above_zero, min(most, self.unit.moment.max_code) + 1, self._all_terms.step)
-
-    @cached_property
-    def _end(self) -> int:
-        """The last distance of the sweep: to the end of the table, or of what two codes can be apart."""
-        if not self._terms:
-            return -1
-        most = self.unit.moment.max_code - self.design.update.kappa
-        return min(reach(self.unit.moment, self.units.update.table), max(most - self._terms[0], self._terms[-1] - 1))
-
-    @property
-    def _most_kept(self) -> int:
-        """The largest that can be read without an event."""
-        return self.unit.moment.max_code + min(0, self.reads[-1])
-
-    @cached_property
-    def last_vanished(self) -> list[int]:
-        """The largest gradient whose term underflows; none if there is none."""
-        below = self._all_terms[: max(0, -((self._all_terms[0] - 1) // self._all_terms.step))]
-        return [len(below)] if below else []
-
-    def _gradient(self, rng: random.Random, term: int) -> int:
-        """The gradient with a term, under a random sign."""
-        code = self._all_terms.index(term) + 1
-        return code | (self.unit.gradient.sign_bit if rng.getrandbits(1) else 0)
-
-    def _at_distance(self, rng: random.Random, distance: int) -> Iterator[Beat]:
-        """What was read and the term a distance apart, without a fall of the offset; none if there is none."""
-        read, most = -self.design.update.kappa, self.unit.moment.max_code - self.design.update.kappa
-        above, below = most - distance, distance + 1  # the largest term below what was read, the least one above it
-        lower = self._terms[: max(0, (above - self._terms.start) // self._terms.step + 1)]
-        upper = self._terms[max(0, -(-(below - self._terms.start) // self._terms.step)) :]
-        for terms, away in ((lower, distance), (upper, -distance)):
-            if terms and terms[0] + away <= most:
-                term = rng.choice(terms[: (most - away - terms[0]) // terms.step + 1])
-                yield self._gradient(rng, term), term + away - read, read, self.term
-
-    def stimuli(self, rng: random.Random, count: int) -> Iterator[Beat]:
-        gradient, moment = self.unit.gradient, self.unit.moment
-        few = sorted({-self.design.update.kappa, self.reads[0], self.reads[-1]})
-        specials = special_words(gradient)
-        yield from ((g, v, read, self.term) for g in specials for v in special_words(moment) for read in few)
-        for edge in range_edges(moment).values():
-            for computed in range(edge - 2, edge + 3):
-                for read in self.reads:
-                    if 1 <= computed - read <= moment.max_code:
-                        yield self.random_gradient(rng), computed - read, read, self.term
-                if computed in self._all_terms:
-                    yield self._gradient(rng, computed), rng.getrandbits(moment.bits), rng.choice(self.reads), self.term
-        yield from self._sums(rng)
-        every = range(self._end + 1)
-        for distance in every if len(every) <= MOST_DISTANCES else rng.sample(every, MOST_DISTANCES):
-            yield from self._at_distance(rng, distance)
-        for _ in range(count):
-            g = self.random_gradient(rng)
-            yield g, self.near_squared(rng, g), rng.choice((few[0], -self.design.update.kappa, *self.reads)), self.term
-
-    def _sums(self, rng: random.Random) -> Iterator[Beat]:
-        """Sums at the largest code and beside it, and the largest one."""
-        moment = self.unit.moment
-        for term in self._terms[-64:]:
-            for slack in range(-2, 4):
-                kept = moment.max_code
-                for _ in range(8):  # the table's value changes slowly: this settles, or nearly
-                    kept = moment.max_code + slack - reference.sb(abs(kept - term), self.unit.table)
-                for wanted in (kept, self._most_kept):
-                    for read in (-self.design.update.kappa, rng.choice(self.reads), self.reads[-1]):
-                        if 1 <= wanted - read <= moment.max_code:
-                            yield self._gradient(rng, term), wanted - read, read, self.term
-
-    # --- coverage
-
-    def coverage(self) -> Coverage:
-        moment = self.unit.moment
-        goals = dict.fromkeys(("gradient zero", "gradient zero with a sign", "positive", "negative"), 1)
-        goals |= dict.fromkeys(("moment zero", "both zero"), 1)
-        reads = [range(1 + read, moment.max_code + read + 1) for read in self.reads]
-        for name, spans in (("read", reads), ("term", [self._all_terms])):
-            for edge, code in range_edges(moment).items():
-                if any(code in span for span in spans):
-                    goals[f"{name}: {edge}"] = 1
-            if max(span[-1] for span in spans) > moment.max_code:
-                goals[f"{name}: saturate"] = 1
-            if min(span[0] for span in spans) <= 0:
-                goals[f"{name}: underflow"] = 1
-        goals["read: in range"] = 1
-        if self._terms:
-            goals |= {"term: in range": 1, "sum: in range": 1}
-            most, last = self._most_kept, self._terms[-1]
-            if max(most, last) + reference.sb(abs(most - last), self.unit.table) > moment.max_code:
-                goals["sum: saturate"] = 1
-            goals |= {name: 1 for name, x in (("term larger", last > 1), ("read larger", most > self._terms[0])) if x}
-            if self._end < MOST_DISTANCES:
-                goals["distances"] = self._end + 1
-        return Coverage(goals)
-
-    def sample(self, cover: Coverage, transaction: Transaction) -> None:
-        (g, v, read, term), moment = transaction[0], self.unit.moment
-        kept = added = 0
-        if v == 0:
-            cover.hit("moment zero")
-        else:
-            kept = v + read
-            _hit_range(cover, "read", kept, moment)
-        negative = reference.sign(g, self.unit.gradient)
-        if reference.code(g, self.unit.gradient) == 0:
-            cover.hit("gradient zero with a sign" if negative else "gradient zero")
-            if v == 0:
-                cover.hit("both zero")
-        else:
-            cover.hit("negative" if negative else "positive")
-            added = self.squared(g) + term + moment.bias
-            _hit_range(cover, "term", added, moment)
-        if 1 <= kept <= moment.max_code and 1 <= added <= moment.max_code:
-            distance = abs(kept - added)
-            if distance:
-                cover.hit("term larger" if added > kept else "read larger")
-            if distance <= self._end:
-                cover.hit_distinct("distances", distance)
-            saturates = max(kept, added) + reference.sb(distance, self.unit.table) > moment.max_code
-            cover.hit("sum: saturate" if saturates else "sum: in range")
-
-
-@dataclass(frozen=True)
-class Step(_OfDesign):
+class Step(OfDesign):
     """What a design's update unit does to a weight once the new moment is there."""
 
     module: ClassVar[str] = "lns_step"
@@ -358,7 +78,7 @@ class Step(_OfDesign):
 
     @cached_property
     def corrections(self) -> list[int]:
-        return [self.units.update_constants(t, 0, 0).correction for t in _UPDATES]
+        return [self.units.update_constants(t, 0, 0).correction for t in UPDATES]
 
     def fine(self, exponent: int) -> int:
         """The step in units of 2**-r codes."""
@@ -537,7 +257,7 @@ class Step(_OfDesign):
 
 
 @dataclass(frozen=True)
-class Update(_OfDesign):
+class Update(OfDesign):
     """A design's update unit: both halves together."""
 
     module: ClassVar[str] = "lns_update"

@@ -1,0 +1,180 @@
+"""How close each kernel comes to what its own instructions allow: the loop's bound over the measured time.
+
+    python benchmarks/bound.py [--size 512] [--show]
+
+docs/benchmarks.md says how the bound is computed. Times of kernels are in cycles of the clock beside them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numba as nb
+
+from benchmarks import cases
+from benchmarks.assembly import Instruction, assembly_of, counts, loop_with
+from benchmarks.ports import Machine, processor_seconds
+from benchmarks.products import units
+from benchmarks.timing import finish, parse, parser, show, spread, table
+from lns.kernels import isa
+
+REQUIRED = 0.85
+REFUTED = 1.05  # a bound so many times the time without dependences was measured wrongly
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop of a compiled function, and how many multiply-accumulates stand behind each of its marked instructions."""
+
+    module: str
+    function: str  #: called from Python
+    marker: str  #: regular expression of an instruction's form, as `Instruction.form` writes it
+    macs: float
+    only: str = ""  #: a parameter that must be true in the call, or false if written "not …": a function with two loops
+    longest: bool = False  #: of the ways through the loop, the one with the most instructions
+
+    def runs(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether a call with these arguments, by name, runs the loop."""
+        name = self.only.removeprefix("not ")
+        return not name or bool(arguments[name]) == (name == self.only)
+
+
+_LINEAR, _LOG = "lns.kernels.product_linear", "lns.kernels.product_log"
+
+#: Path -> loops of its products. Those of the functions that a product calls add up.
+LOOPS: dict[str, tuple[Loop, ...]] = {
+    "portable": (Loop("lns.kernels.product_loops", "_linear_serial", "addl r32,mem", 1),),
+    "avx512": (
+        Loop(_LINEAR, "_bytes_serial", "vpdpbusd", 32),
+        Loop(_LINEAR, "_floats_serial", "vpermd", 16, "in_register"),
+        Loop(_LINEAR, "_floats_serial", "vpgatherdd", 16, "not in_register"),
+        Loop(_LOG, "_serial", "vpgatherdd|vperm[it]2w", 16, "not outside"),
+        Loop(_LOG, "_serial", "vpgatherdd|vperm[it]2w", 16, "outside", longest=True),
+    ),
+    "avx2": (  # looks up lane by lane; three lanes of four come with this instruction
+        Loop(_LINEAR, "_floats_serial", "vpermd", 8, "in_register"),
+        Loop(_LINEAR, "_floats_serial", "vpinsrd", 4 / 3, "not in_register"),
+        Loop(_LOG, "_serial", "vpinsrd", 4 / 3, "not outside"),
+        Loop(_LOG, "_serial", "vpinsrd", 4 / 3, "outside", longest=True),
+    ),
+}
+
+
+def signatures(loops: tuple[Loop, ...], call: Callable[[], object]) -> dict[Loop, Any]:
+    """The types with which a call reaches the loops' functions, of those that it reaches."""
+    seen: dict[Loop, Any] = {}
+    kept = {
+        (loop.module, loop.function): getattr(importlib.import_module(loop.module), loop.function) for loop in loops
+    }
+
+    def recorder(module: str, function: str) -> Callable[..., Any]:
+        dispatcher = kept[module, function]
+
+        def record(*arguments: Any) -> Any:
+            named = inspect.signature(dispatcher.py_func).bind(*arguments).arguments
+            for loop in loops:
+                if (loop.module, loop.function) == (module, function) and loop.runs(named):
+                    seen.setdefault(loop, tuple(nb.typeof(argument) for argument in arguments))
+            return dispatcher(*arguments)
+
+        return record
+
+    for place in kept:
+        setattr(sys.modules[place[0]], place[1], recorder(*place))
+    try:
+        call()
+    finally:
+        for (module, function), dispatcher in kept.items():
+            setattr(sys.modules[module], function, dispatcher)
+    return seen
+
+
+def instructions(loop: Loop, types: Any) -> tuple[list[Instruction], float]:
+    """The loop's instructions, and the multiply-accumulates of one turn."""
+    dispatcher = getattr(sys.modules[loop.module], loop.function)
+    body = loop_with(assembly_of(dispatcher, types), loop.marker, loop.longest)
+    marked = sum(bool(re.match(loop.marker, instruction.form)) for instruction in body)
+    return body, marked * loop.macs
+
+
+def measure(
+    machine: Machine, found: dict[Loop, Any], call: Callable[[], object], macs: int, rounds: int
+) -> dict[str, Any]:
+    """One product: the bound, the measured time, both in cycles a multiply-accumulate, and what limits each loop."""
+    least, free, details = 0.0, 0.0, []
+    for loop, types in found.items():
+        body, turn = instructions(loop, types)
+        bound = machine.bound(body)
+        least += bound.cycles / turn
+        free += bound.independent / turn
+        details.append(
+            {"function": loop.function, "macs": turn, "limit": bound.limit, "cycles": bound.resources,
+             "instructions": dict(counts(body))}
+        )  # fmt: skip
+    call()
+    taken = []
+    for _ in range(rounds):
+        before, time, after = machine.cycle(), processor_seconds(call), machine.cycle()
+        taken.append(time / macs / ((before + after) / 2))
+    return {
+        "bound": least, "independent": free, "cycles": spread(taken), "loops": details,
+        "attained": spread([least / cycles for cycles in taken]), "required": REQUIRED,
+        "attained_independent": spread([free / cycles for cycles in taken]),
+    }  # fmt: skip
+
+
+def main() -> int:
+    command = parser(__doc__, rounds=15)
+    command.add_argument("--size", type=int, default=512, help="N of N × N × N (%(default)s)")
+    command.add_argument("--show", action="store_true", help="print what each loop takes of each resource")
+    args = parse(command)
+    if args.threads != 1:
+        command.error("a bound is of one thread: --threads must be 1")
+    size = 64 if args.quick else args.size
+    machine = Machine(rounds=3 if args.quick else 21)
+    rows: list[dict[str, Any]] = []
+    for name, unit in units(args.quick).items():
+        for path in isa.available():
+            call = cases.product(unit, size, size, size, path)
+            found = signatures(LOOPS.get(path, ()), call)
+            if found:
+                row = measure(machine, found, call, size**3, args.rounds)
+                rows.append({"name": name, "path": path, "size": size} | row)
+            elif path != "portable":  # whose log accumulation is no vector loop
+                raise ValueError(f"no loop of {name} on the path {path} is known: add it to LOOPS")
+    header = ["product", "path", "bound, cycles/MAC", "limit", "measured", "attained", "without dependences", "of that"]
+    lines = [
+        [row["name"], row["path"], f"{row['bound']:.4g}", "; ".join(loop["limit"] for loop in row["loops"]),
+         show(row["cycles"]), show(row["attained"]), f"{row['independent']:.4g}", show(row["attained_independent"])]
+        for row in rows
+    ]  # fmt: skip
+    text = table(header, lines)
+    if args.show:
+        shown: dict[str, list[str]] = {}  # products that run the same loops stand together
+        for row in rows:
+            shown.setdefault(resources(row), []).append(f"{row['name']} ({row['path']})")
+        text += "".join(f"\n\n{', '.join(names)}\n\n{lines}" for lines, names in shown.items())
+    wrong = [f"{row['name']} ({row['path']})" for row in rows if row["bound"] > REFUTED * row["independent"]]
+    if wrong:
+        text += f"\n\nMeasure again: faster without dependences than the bound: {', '.join(wrong)}"
+    return finish(args, rows, f"{text}\n\nClock: {machine.gigahertz:.2f} GHz")
+
+
+def resources(row: dict[str, Any]) -> str:
+    """Cycles of each resource for each loop of a product."""
+    lines = [
+        [loop["function"], name, f"{cycles:.2f}"]
+        for loop in row["loops"]
+        for name, cycles in sorted(loop["cycles"].items(), key=lambda item: -item[1])
+    ]
+    return table(["loop", "resource", "cycles a turn"], lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Words laid out for the vector kernels: panels of b that are one vector wide, and of a that are one tile high.
+
+A word becomes two numbers, its *share* of a product's index, code·scale + start, and a mark of its sign.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from lns.format import LNSFormat
+from lns.kernels.tables import jit
+
+Array = npt.NDArray[Any]
+
+ROWS = 4  #: rows of a tile of the result: the kernels name their accumulators one by one
+LEAST_WORK = 1 << 19  #: multiply-accumulates from which on threads pay
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How words of one operand are laid out.
+
+    A code of at least ``least`` has the share code·scale + start, any other (zero among them) the share ``zero``.
+    The sign's mark is ``minus`` or ``plus``.
+    """
+
+    fmt: LNSFormat
+    scale: int
+    start: int
+    least: int
+    zero: int
+    minus: int
+    plus: int
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """What the packing loops take."""
+        return self.fmt.max_code, self.scale, self.start, self.least, self.zero, self.minus, self.plus
+
+
+@nb.njit(inline="always")
+def _share(word, numbers, low, factor):  # type: ignore[no-untyped-def]
+    max_code, scale, start, least, zero, minus, plus = numbers
+    code = np.int32(word & max_code)
+    share = code * np.int32(scale) + np.int32(start) if code >= least else np.int32(zero)
+    sign = np.int32(minus) if word > max_code else np.int32(plus)
+    return (share & low) * factor, (sign & low) * factor
+
+
+@jit
+def _pack_rows(words, numbers, low, factor, shares, signs):  # type: ignore[no-untyped-def]
+    """Words (K, columns), whose columns are neighbours in memory, into shares and signs (panels, K, width)."""
+    panels, rows, width = shares.shape
+    for p in range(panels):
+        first, inside = p * width, min(width, words.shape[1] - p * width)
+        for k in range(rows):
+            for n in range(inside):
+                shares[p, k, n], signs[p, k, n] = _share(words[k, first + n], numbers, low, factor)
+            for n in range(inside, width):  # past the last column
+                shares[p, k, n], signs[p, k, n] = _share(0, numbers, low, factor)
+
+
+@jit
+def _columns(words, first, numbers, low, factor, shares, signs):  # type: ignore[no-untyped-def]
+    """Words (columns, K): some columns, as they stand in memory, into shares and signs (width, steps times depth)."""
+    rows, inside = words.shape[1], min(shares.shape[0], words.shape[0] - first)
+    for n in range(shares.shape[0]):
+        here = rows if n < inside else 0
+        for k in range(here):
+            shares[n, k], signs[n, k] = _share(words[first + n, k], numbers, low, factor)
+        for k in range(here, shares.shape[1]):
+            shares[n, k], signs[n, k] = _share(0, numbers, low, factor)
+
+
+@jit
+def _interleave(columns, panel):  # type: ignore[no-untyped-def]
+    """(width, steps) to (steps, width)."""
+    width, steps = np.uint64(columns.shape[0]), np.uint64(columns.shape[1])
+    source, target = columns.reshape(-1), panel.reshape(-1)
+    for step in range(steps):
+        for n in range(width):
+            target[step * width + n] = source[n * steps + step]
+
+
+@jit
+def _pack_columns(words, numbers, low, factor, buffers, buffer_steps, shares, signs):  # type: ignore[no-untyped-def]
+    """Words (columns, K), whose k are neighbours in memory; ``buffer_steps`` is ``buffers`` with a word a step."""
+    for p in range(shares.shape[0]):
+        _columns(words, p * buffers.shape[1], numbers, low, factor, buffers[0], buffers[1])
+        _interleave(buffer_steps[0], shares[p])
+        _interleave(buffer_steps[1], signs[p])
+
+
+def pack(
+    words: Array, share: Share, dtype: npt.DTypeLike, width: int, depth: int = 1, twice: bool = False
+) -> tuple[Array, Array]:
+    """(shares, signs) of the words of a matrix in panels of ``width`` columns, filled up with zeros to whole panels and
+    steps: flat, in the order (panel, step, column, term of the step).
+
+    Parameters
+    ----------
+    words : (K, columns)
+        b as it is, or a transposed. Fastest if it or its transpose is C-contiguous.
+    dtype : int32, int16 or uint8
+    width : int
+        Columns of a panel: of a vector for b, rows of a tile for a.
+    depth : int
+        Terms of one step: 4 for uint8, else 1.
+    twice : bool
+        Whether each 16-bit share stands twice, so that it can be broadcast as a word of 32 bits.
+    """
+    k, n = words.shape
+    panels, steps = -(-n // width), -(-k // depth)
+    low, factor = (np.int32(0xFFFF), np.int32(0x10001)) if twice else (np.int32(-1), np.int32(1))
+    element = np.dtype(np.int32 if twice else dtype)
+    shares, signs = (np.empty((panels, steps * depth * width), element) for _ in range(2))
+    if depth == 1 and not words.T.flags.c_contiguous:
+        shape = panels, steps, width
+        _pack_rows(np.ascontiguousarray(words), share.numbers, low, factor, shares.reshape(shape), signs.reshape(shape))
+    elif k:
+        buffers, step = np.empty((2, width, steps * depth), element), np.dtype(f"i{element.itemsize * depth}")
+        _pack_columns(
+            np.ascontiguousarray(words.T), share.numbers, low, factor, buffers, buffers.view(step),
+            shares.view(step), signs.view(step),
+        )  # fmt: skip
+    return shares.reshape(-1).view(dtype), signs.reshape(-1).view(dtype)
+
+
+@jit
+def code_range(words, max_code):  # type: ignore[no-untyped-def]
+    """The least code but zero and the largest code of an array; the first is above the second if all words are zero."""
+    least, largest = np.int64(max_code + 1), np.int64(0)
+    for m in range(words.shape[0]):
+        for k in range(words.shape[1]):
+            code = np.int64(words[m, k] & max_code)
+            least = min(least, code if code else np.int64(max_code + 1))
+            largest = max(largest, code)
+    return least, largest
+
+
+def transposed_is_smaller(m: int, n: int, rows: int, width: int) -> bool:
+    """Whether tiles of ``rows`` by ``width`` cover an (n, m) result with less waste than an (m, n) one.
+
+    A dot product is the same with its operands exchanged, so a result may be computed as its transpose.
+    """
+    return tiles(n, m, rows, width) < tiles(m, n, rows, width)
+
+
+def tiles(m: int, n: int, rows: int, width: int) -> int:
+    """How many tiles cover an (m, n) result."""
+    return -(-m // rows) * -(-n // width)
+
+
+def chunks_of(m: int, n: int, rows: int, width: int) -> int:
+    """Into how many parts the tiles of a product are shared out among the threads."""
+    threads = nb.get_num_threads()
+    return min(tiles(m, n, rows, width), 4 * threads) if threads > 1 else 1

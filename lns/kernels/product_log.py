@@ -1,0 +1,355 @@
+"""Log accumulation on vectors (spec, section 7): 16-bit lanes for narrow accumulators, 32-bit lanes for wide ones.
+
+A lane holds a partial sum as a code and a mark of its sign. Codes are raised by a constant so that every nonzero
+result before the range rule is positive, underflows too, and zeros are negative: far below everything, so that the
+table gives nothing for them, and out of the way of an unsigned minimum, which finds the underflows.
+
+The table is one array, sb from index 0 and db from index ``half``; the mark of a negative sign is ``half`` too, so
+that "unlike signs" is the exclusive or of two marks, put on top of the distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+from numba.extending import overload
+
+from lns.format import Event
+from lns.gausslog import Table
+from lns.kernels import isa
+from lns.kernels.packing import LEAST_WORK, ROWS, Share, chunks_of, code_range, pack
+from lns.kernels.tables import Threaded, dense, jit
+from lns.kernels.vector import (
+    add,
+    add_sums,
+    at_least,
+    bit_or,
+    bit_xor,
+    both,
+    broadcast,
+    equal,
+    less,
+    load,
+    lookup,
+    lookup_2_64,
+    maximum,
+    minimum,
+    minimum_unsigned,
+    select,
+    shift_right,
+    splat,
+    store,
+    sub,
+    unequal,
+)
+from lns.reference import LogDot
+
+Array = npt.NDArray[Any]
+
+ACC_SATURATE, ACC_UNDERFLOW = int(Event.ACC_SATURATE), int(Event.ACC_UNDERFLOW)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How products of one unit are computed.
+
+    A ``table`` of two dimensions, (2, 64), is held in registers. ``numbers`` are scalars of the lanes' dtype: the
+    raised codes of 1, of the largest code and of a zero, the largest index, ``half``, and the shift from a distance to
+    an index.
+    """
+
+    a: Share
+    b: Share
+    table: Array
+    numbers: tuple[Any, ...]
+
+    @property
+    def width(self) -> int:
+        """Columns of a tile."""
+        return 64 // self.numbers[0].itemsize
+
+
+@lru_cache(maxsize=32)
+def _sums(table: Table) -> tuple[Array, int, int, int]:
+    """(sb then db, half, largest index, distance from which both are zero); db at distance 0 is left at 0."""
+    sb, db = dense(table)
+    half = 1 << (sb.size - 1).bit_length()
+    sums = np.zeros(2 * half, np.int64)
+    sums[: sb.size], sums[half : half + db.size] = sb, -db
+    return sums, half, sb.size - 1, sb.size - 1
+
+
+def _coarse_sums(table: Table) -> Array | None:
+    """64 buckets of sb, then 64 of db, for a coarse table that has no more."""
+    if table.kind.kind != "coarse" or max(rom.size for rom in table.roms.values()) > 63:
+        return None
+    sums = np.zeros(128, np.int64)
+    sums[: table.roms["sb"].size] = table.roms["sb"]
+    sums[64 : 64 + table.roms["db"].size] = -table.roms["db"]
+    return sums
+
+
+@lru_cache(maxsize=64)
+def plan(unit: LogDot) -> Plan | None:
+    """The plan of a unit, or None where only plain loops fit: aligned codes of more than 25 bits."""
+    f = unit.acc.frac_bits
+    scales = [1 << (f - fmt.frac_bits) for fmt in (unit.a, unit.b)]
+    tops = [fmt.max_code * scale for fmt, scale in zip((unit.a, unit.b), scales, strict=True)]
+    sums, half, last, far = _sums(unit.table)
+    # what the codes of a product add to: the product's code in the accumulator
+    start = unit.acc.bias - (unit.offset << f) - sum(
+        fmt.bias * scale for fmt, scale in zip((unit.a, unit.b), scales, strict=True)
+    )  # fmt: skip
+    raised = int(max(-sums.min(), 1 - (start + sum(scales)), 0))
+    most = raised + unit.acc.max_code
+    highest = max(most, start + sum(tops) + raised) + int(sums.max())
+    if max(highest, -start, *tops) >= 1 << 26:
+        return None
+    # Below these no sum of zeros comes near enough to a real code to find an entry of the table: without the range rule
+    # they creep up until they are beyond the table themselves, and an octave with each level of the tree.
+    zero = 1 - 2 * far - ((unit.lanes.bit_length() + 2) << f)
+    nothing = -(1 << 14)  # the share of a zero; two of them fit
+    narrow = (
+        highest < 1 << 15 and half < 1 << 15 and most - (1 << 15) <= zero
+        and max(tops[0], start + raised + tops[1]) + nothing <= zero
+    )  # fmt: skip
+    coarse = _coarse_sums(unit.table) if narrow and isa.VECTOR == "avx512" else None
+    shift = 0
+    if coarse is not None:
+        table, half, last, shift = coarse.astype(np.int16).reshape(2, 64), 64, 63, unit.table.kind.k
+    else:
+        entries = np.concatenate([[0], sums, [0]])
+        if narrow:
+            entries[1 + half] = -(1 << 15)  # cancels whatever code there is
+        table = entries.astype(np.int16 if narrow or -sums.min() < 1 << 15 else np.int32)
+    lane: Any = np.int16 if narrow else np.int32
+    if not narrow:
+        zero, nothing = -(1 << 27), -(1 << 28)
+    return Plan(
+        Share(unit.a, scales[0], 0, 1, nothing, half, 0),
+        Share(unit.b, scales[1], start + raised, 1, nothing, half, 0),
+        table,
+        tuple(lane(v) for v in (raised + 1, most, zero, last, half, shift)),
+    )
+
+
+_inline = nb.njit(inline="always")
+
+
+def _find(*operands: Any) -> Any:
+    """The larger code plus its sb or minus its db; below every code if the operands cancel. Compiled code only."""
+    raise NotImplementedError
+
+
+@overload(_find, inline="always")
+def _find_compiled(large, distance, s, t, x, y, table, last, half, shift, zero):  # type: ignore[no-untyped-def]
+    def in_registers(large, distance, s, t, x, y, table, last, half, shift, zero):  # type: ignore[no-untyped-def]
+        unlike = unequal(s, t)
+        c = add_sums(large, lookup_2_64(table, minimum_unsigned(shift_right(distance, shift), last), unlike))
+        return select(both(unlike, equal(x, y)), zero, c)
+
+    def narrow(large, distance, s, t, x, y, table, last, half, shift, zero):  # type: ignore[no-untyped-def]
+        return add_sums(large, lookup(table, bit_or(minimum_unsigned(distance, last), bit_xor(s, t))))
+
+    def wide(large, distance, s, t, x, y, table, last, half, shift, zero):  # type: ignore[no-untyped-def]
+        index = bit_or(minimum_unsigned(distance, last), bit_xor(s, t))
+        return select(equal(index, half), zero, add_sums(large, lookup(table, index)))
+
+    return in_registers if table.ndim == 2 else narrow if large.bits == 16 else wide
+
+
+@_inline
+def _range(c, high, low, one, most, zero):  # type: ignore[no-untyped-def]
+    """The range rule, and the highest and lowest codes that it has seen."""
+    high, low = maximum(high, c), minimum_unsigned(low, c)
+    c = minimum(c, most)
+    return select(less(c, one), zero, c), high, low
+
+
+@_inline
+def _add(x, s, y, t, high, low, table, one, most, zero, last, half, shift, exact):  # type: ignore[no-untyped-def]
+    """(code, sign, highest, lowest) after the log-add of the code x with the sign s and the code y with the sign t.
+
+    Without ``exact`` there is no range rule: that is right until a code has left the range, which ``highest`` and
+    ``lowest`` tell afterwards.
+    """
+    large = maximum(x, y)
+    c = _find(large, sub(large, minimum(x, y)), s, t, x, y, table, last, half, shift, zero)
+    s = select(at_least(x, y), s, t)
+    if exact:
+        c, high, low = _range(c, high, low, one, most, zero)
+    else:
+        high, low = maximum(high, c), minimum_unsigned(low, c)
+    return c, s, high, low
+
+
+@_inline
+def _tile(  # type: ignore[no-untyped-def]
+    a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, exact
+):
+    """The partial sums of all lanes of a tile into ``codes`` and ``signs``, (lanes, 4, width) each."""
+    one, most, zero = splat(numbers[0]), splat(numbers[1]), splat(numbers[2])
+    last, half, shift = splat(numbers[3]), splat(numbers[4]), splat(numbers[5])
+    width = np.uint64(highs.size // 4)
+    none = sub(one, one)
+    h0 = h1 = h2 = h3 = zero
+    l0 = l1 = l2 = l3 = most
+    for lane in range(lanes):
+        x0 = x1 = x2 = x3 = zero
+        s0 = s1 = s2 = s3 = none
+        for k in range(lane, steps, lanes):
+            c, t = load(b, (start + k) * width), load(b_signs, (start + k) * width)
+            i0 = (row + k) * np.uint64(4)
+            i1, i2, i3 = i0 + np.uint64(1), i0 + np.uint64(2), i0 + np.uint64(3)
+            y0, y1 = add(c, broadcast(a, i0)), add(c, broadcast(a, i1))
+            y2, y3 = add(c, broadcast(a, i2)), add(c, broadcast(a, i3))
+            if exact and outside:  # the range rule of the products, where these operands need it
+                y0, h0, l0 = _range(y0, h0, l0, one, most, zero)
+                y1, h1, l1 = _range(y1, h1, l1, one, most, zero)
+                y2, h2, l2 = _range(y2, h2, l2, one, most, zero)
+                y3, h3, l3 = _range(y3, h3, l3, one, most, zero)
+            t0, t1 = bit_xor(t, broadcast(a_signs, i0)), bit_xor(t, broadcast(a_signs, i1))
+            t2, t3 = bit_xor(t, broadcast(a_signs, i2)), bit_xor(t, broadcast(a_signs, i3))
+            x0, s0, h0, l0 = _add(x0, s0, y0, t0, h0, l0, table, one, most, zero, last, half, shift, exact)
+            x1, s1, h1, l1 = _add(x1, s1, y1, t1, h1, l1, table, one, most, zero, last, half, shift, exact)
+            x2, s2, h2, l2 = _add(x2, s2, y2, t2, h2, l2, table, one, most, zero, last, half, shift, exact)
+            x3, s3, h3, l3 = _add(x3, s3, y3, t3, h3, l3, table, one, most, zero, last, half, shift, exact)
+        to = np.uint64(4) * lane * width
+        store(codes, to, x0)
+        store(signs, to, s0)
+        to += width
+        store(codes, to, x1)
+        store(signs, to, s1)
+        to += width
+        store(codes, to, x2)
+        store(signs, to, s2)
+        to += width
+        store(codes, to, x3)
+        store(signs, to, s3)
+    store(highs, 0, h0)
+    store(lows, 0, l0)
+    store(highs, width, h1)
+    store(lows, width, l1)
+    store(highs, np.uint64(2) * width, h2)
+    store(lows, np.uint64(2) * width, l2)
+    store(highs, np.uint64(3) * width, h3)
+    store(lows, np.uint64(3) * width, l3)
+
+
+@_inline
+def _tree(table, numbers, lanes, codes, signs, highs, lows, exact):  # type: ignore[no-untyped-def]
+    """Neighbours added until one partial sum is left, in place."""
+    one, most, zero = splat(numbers[0]), splat(numbers[1]), splat(numbers[2])
+    last, half, shift = splat(numbers[3]), splat(numbers[4]), splat(numbers[5])
+    size, two = np.uint64(highs.size), np.uint64(2)
+    width = size // np.uint64(4)
+    while lanes > 1:
+        lanes //= two
+        for i in range(lanes):
+            for r in range(np.uint64(0), size, width):
+                to, x = i * size + r, two * i * size + r
+                y = x + size
+                c, s, high, low = _add(
+                    load(codes, x), load(signs, x), load(codes, y), load(signs, y), load(highs, r), load(lows, r),
+                    table, one, most, zero, last, half, shift, exact,
+                )  # fmt: skip
+                store(codes, to, c)
+                store(signs, to, s)
+                store(highs, r, high)
+                store(lows, r, low)
+
+
+@jit
+def _sum(a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, exact):  # type: ignore[no-untyped-def]
+    """The sums of a tile as the first (4, width) of ``codes`` and ``signs``; returns whether they are exact.
+
+    They are first tried without the range rule, unless ``exact`` says that it is needed.
+    """
+    if not exact:
+        _tile(
+            a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, False
+        )
+        _tree(table, numbers, lanes, codes, signs, highs, lows, False)
+        one, most = numbers[0], numbers[1]
+        for i in range(highs.size):
+            exact |= highs[i] > most or lows[i] < one
+    if exact:
+        _tile(
+            a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, True
+        )
+        _tree(table, numbers, lanes, codes, signs, highs, lows, True)
+    return exact
+
+
+@_inline
+def _write(codes, signs, highs, lows, numbers, sign_bit, m, n, first_m, first_n, out, events, strides):  # type: ignore[no-untyped-def]
+    """A tile into the (m, n) result."""
+    one, most, width = numbers[0], numbers[1], highs.size // 4
+    for r in range(min(4, m - first_m)):
+        place = (first_m + r) * strides[0] + first_n * strides[1]
+        for i in range(r * width, r * width + min(width, n - first_n)):
+            code = np.int32(codes[i]) - np.int32(one) + 1
+            out[place] = (code | (sign_bit if signs[i] else 0)) if code > 0 else 0
+            events[place] = (ACC_SATURATE if highs[i] > most else 0) | (ACC_UNDERFLOW if lows[i] < one else 0)
+            place += strides[1]
+
+
+def _loop(  # type: ignore[no-untyped-def]
+    a, a_signs, b, b_signs, table, numbers, outside, steps, lanes, sign_bit, m, n, out, events, strides, chunks
+):
+    width = 64 // a.itemsize
+    groups, panels = -(-m // 4), -(-n // width)
+    tasks = groups * panels
+    for chunk in nb.prange(chunks):
+        codes, signs = np.empty(lanes * 4 * width, a.dtype), np.empty(lanes * 4 * width, a.dtype)
+        highs, lows = np.empty(4 * width, a.dtype), np.empty(4 * width, a.dtype)
+        exact = outside
+        for task in range(chunk * tasks // chunks, (chunk + 1) * tasks // chunks):
+            panel, group = task // groups, task % groups
+            exact = _sum(
+                a, a_signs, b, b_signs, table, numbers, outside, np.uint64(group * steps),
+                np.uint64(panel * steps), np.uint64(steps), np.uint64(lanes), codes, signs, highs, lows, exact,
+            )  # fmt: skip
+            _write(codes, signs, highs, lows, numbers, sign_bit, m, n, 4 * group, width * panel, out, events, strides)
+
+
+_products = Threaded(_loop, LEAST_WORK)
+
+
+def _outside(a: Array, b: Array, plan: Plan) -> bool:
+    """Whether a product of these operands may fall outside the accumulator's codes."""
+    one, most = int(plan.numbers[0]), int(plan.numbers[1])
+    start = plan.a.start + plan.b.start
+    if start + plan.a.scale + plan.b.scale >= one and (
+        start + plan.a.fmt.max_code * plan.a.scale + plan.b.fmt.max_code * plan.b.scale <= most
+    ):
+        return False  # whatever the operands
+    least, largest = start, start
+    for words, share in ((a, plan.a), (b, plan.b)):
+        low, high = code_range(words, share.fmt.max_code)
+        if low > high:
+            return False  # nothing but zeros
+        least += int(low) * share.scale
+        largest += int(high) * share.scale
+    return least < one or largest > most
+
+
+def product(a: Array, b: Array, unit: LogDot, plan: Plan, transposed: bool = False) -> tuple[Array, Array]:
+    """The accumulator words of (M, K) times (K, N) and their events, as `lns.kernels.dot_log` gives them, or the (N, M)
+    transpose of both."""
+    (m, k), n = a.shape, b.shape[1]
+    shape, strides = ((n, m), (1, m)) if transposed else ((m, n), (n, 1))
+    dtype = type(plan.numbers[0])
+    twice = plan.width == 32
+    left, right = pack(a.T, plan.a, dtype, ROWS, twice=twice), pack(b, plan.b, dtype, plan.width)
+    out, events = np.empty(shape, unit.acc.dtype), np.empty(shape, np.uint8)
+    _products(
+        m * n * k, *left, *right, plan.table, plan.numbers, _outside(a, b, plan), k, unit.lanes, unit.acc.sign_bit,
+        m, n, out.reshape(-1), events.reshape(-1), strides, chunks_of(m, n, ROWS, plan.width),
+    )  # fmt: skip
+    return out, events

@@ -1,0 +1,317 @@
+"""Vectors for kernels: a Numba type of 512 bits and the operations on it, each one LLVM instruction or intrinsic.
+
+A vector lives in registers: one with AVX-512, two with AVX2, four with NEON; LLVM splits what the machine lacks. Only
+table look-ups and `dot4` are written for an instruction set, the one that Numba compiles for (`lns.kernels.isa`).
+Lanes are signless, like LLVM's integers: 64 of 8 bits, 32 of 16, 16 of 32. Masks are vectors of one bit.
+Addresses count elements of the flat, C-contiguous array that they are given with; nothing is checked against its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from llvmlite import ir
+from numba import extending
+from numba.core import cgutils, types
+from numba.core.datamodel import models, register_default
+from numba.np.arrayobj import make_array
+
+from lns.kernels import isa
+
+BITS = 512
+
+_intrinsic: Any = extending.intrinsic
+_I1, _I8, _I32 = ir.IntType(1), ir.IntType(8), ir.IntType(32)
+
+
+class Vector(types.Type):
+    """``count`` lanes of ``bits``."""
+
+    def __init__(self, bits: int, count: int) -> None:
+        self.bits, self.count = bits, count
+        super().__init__(name=f"Vector({bits}, {count})")
+
+    @property
+    def llvm(self) -> Any:
+        return ir.VectorType(ir.IntType(self.bits), self.count)
+
+
+@register_default(Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, dmm: Any, fe_type: Vector) -> None:
+        super().__init__(dmm, fe_type, fe_type.llvm)
+
+
+def _full(bits: int) -> Vector:
+    return Vector(bits, BITS // bits)
+
+
+# --- pieces of LLVM code -------------------------------------------------------------------------------------------
+
+
+def _call(builder: Any, name: str, result: Any, *args: Any) -> Any:
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, [a.type for a in args]), name)
+    return builder.call(function, args)
+
+
+def _constant(kind: Any, value: int) -> Any:
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def _lanes(builder: Any, a: Any, b: Any, indices: Iterable[int]) -> Any:
+    indices = list(indices)
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, len(indices)), indices))
+
+
+def _undefined(kind: Any) -> Any:
+    return ir.Constant(kind, ir.Undefined)
+
+
+def _splat(builder: Any, scalar: Any) -> Any:
+    kind = ir.VectorType(scalar.type, BITS // scalar.type.width)
+    first = builder.insert_element(_undefined(kind), scalar, ir.Constant(_I32, 0))
+    return _lanes(builder, first, _undefined(kind), [0] * kind.count)
+
+
+def _halves(builder: Any, vector: Any) -> list[Any]:
+    n = vector.type.count
+    return [_lanes(builder, vector, _undefined(vector.type), range(i, i + n // 2)) for i in (0, n // 2)]
+
+
+def _join(builder: Any, low: Any, high: Any) -> Any:
+    return _lanes(builder, low, high, range(2 * low.type.count))
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, start: Any) -> Any:
+    return builder.gep(make_array(kind)(context, builder, array).data, [start])
+
+
+# --- memory --------------------------------------------------------------------------------------------------------
+
+
+@_intrinsic
+def splat(typing: Any, scalar: Any) -> Any:
+    """A scalar in every lane."""
+    return _full(scalar.bitwidth)(scalar), lambda context, builder, sig, args: _splat(builder, args[0])
+
+
+@_intrinsic
+def broadcast(typing: Any, array: Any, start: Any) -> Any:
+    """The 32-bit word ``start`` of an array in every 32 bits of a vector with the array's lanes."""
+    vector = _full(array.dtype.bitwidth)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        words = builder.bitcast(make_array(array)(context, builder, args[0]).data, _I32.as_pointer())
+        word = builder.load(builder.gep(words, [args[1]]), align=vector.bits // 8)
+        return builder.bitcast(_splat(builder, word), vector.llvm)
+
+    return vector(array, types.uintp), generate
+
+
+@_intrinsic
+def load(typing: Any, array: Any, start: Any) -> Any:
+    """Consecutive elements of an array."""
+    vector = _full(array.dtype.bitwidth)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        address = _address(context, builder, array, args[0], args[1])
+        return builder.load(builder.bitcast(address, vector.llvm.as_pointer()), align=vector.bits // 8)
+
+    return vector(array, types.uintp), generate
+
+
+@_intrinsic
+def store(typing: Any, array: Any, start: Any, vector: Any) -> Any:
+    """A vector to consecutive elements of an array."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        address = _address(context, builder, array, args[0], args[1])
+        builder.store(args[2], builder.bitcast(address, vector.llvm.as_pointer()), align=vector.bits // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.uintp, vector), generate
+
+
+# --- lane by lane ----------------------------------------------------------------------------------------------------
+
+
+def _binary(emit: Callable[[Any, Any, Any], Any]) -> Any:
+    @_intrinsic
+    def operation(typing: Any, a: Any, b: Any) -> Any:
+        return a(a, b), lambda context, builder, sig, args: emit(builder, *args)
+
+    return operation
+
+
+def _named(name: str) -> Any:
+    def emit(builder: Any, a: Any, b: Any) -> Any:
+        return _call(builder, f"llvm.{name}.v{a.type.count}i{a.type.element.width}", a.type, a, b)
+
+    return _binary(emit)
+
+
+add = _binary(lambda builder, a, b: builder.add(a, b))
+sub = _binary(lambda builder, a, b: builder.sub(a, b))
+bit_and = _binary(lambda builder, a, b: builder.and_(a, b))
+bit_or = _binary(lambda builder, a, b: builder.or_(a, b))
+bit_xor = _binary(lambda builder, a, b: builder.xor(a, b))
+shift_left = _binary(lambda builder, a, b: builder.shl(a, b))
+shift_right = _binary(lambda builder, a, b: builder.lshr(a, b))  #: shifts zeros in
+minimum, maximum = _named("smin"), _named("smax")  #: of signed lanes
+minimum_unsigned = _named("umin")
+sub_saturating_unsigned = _named("usub.sat")  #: 0 where the difference is negative
+
+
+@_intrinsic
+def add_sums(typing: Any, a: Any, b: Any) -> Any:
+    """a + b; of 16-bit lanes the signed sum that saturates, which costs nothing there."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if a.bits == 16:
+            return _call(builder, f"llvm.sadd.sat.v{a.count}i16", a.llvm, *args)
+        return builder.add(*args)
+
+    return a(a, b), generate
+
+
+def _comparison(operator: str) -> Any:
+    @_intrinsic
+    def operation(typing: Any, a: Any, b: Any) -> Any:
+        mask = Vector(1, a.count)
+        return mask(a, b), lambda context, builder, sig, args: builder.icmp_signed(operator, *args)
+
+    return operation
+
+
+equal, unequal, less, at_least = _comparison("=="), _comparison("!="), _comparison("<"), _comparison(">=")
+
+
+both = _binary(lambda builder, a, b: builder.and_(a, b))  #: of two masks
+
+
+@_intrinsic
+def select(typing: Any, mask: Any, a: Any, b: Any) -> Any:
+    """a where the mask is set, else b."""
+    return a(mask, a, b), lambda context, builder, sig, args: builder.select(*args)
+
+
+@_intrinsic
+def floats_to_integers(typing: Any, vector: Any) -> Any:
+    """32-bit lanes that hold float32 bits to integers, truncated toward zero."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        floats = builder.bitcast(args[0], ir.VectorType(ir.FloatType(), vector.count))
+        return builder.fptosi(floats, vector.llvm)
+
+    return vector(vector), generate
+
+
+# --- look-ups ------------------------------------------------------------------------------------------------------
+
+
+def _gather(builder: Any, base: Any, index: Any, scale: int) -> Any:
+    """The 32-bit words at base + scale·index bytes, for 16 lanes."""
+    kind = index.type
+    if isa.VECTOR == "avx512":
+        every = _constant(ir.VectorType(_I1, 16), 1)
+        name = "llvm.x86.avx512.mask.gather.dpi.512"
+        return _call(builder, name, kind, ir.Constant(kind, None), base, index, every, ir.Constant(_I32, scale))
+    # one load a lane: faster than AVX2's gather; two indices leave the vector in one word
+    pairs = builder.bitcast(index, ir.VectorType(ir.IntType(64), 8))
+    out = _undefined(kind)
+    for lane in range(16):
+        pair = builder.extract_element(pairs, ir.Constant(_I32, lane // 2))
+        offset = builder.lshr(pair, ir.Constant(pair.type, 32)) if lane % 2 else builder.and_(
+            pair, ir.Constant(pair.type, 0xFFFFFFFF)
+        )  # fmt: skip
+        address = builder.gep(base, [builder.mul(offset, ir.Constant(pair.type, scale))])
+        word = builder.load(builder.bitcast(address, _I32.as_pointer()), align=1)
+        out = builder.insert_element(out, word, ir.Constant(_I32, lane))
+    return out
+
+
+def _memory_lookup(builder: Any, table: Any, index: Any, entry_bits: int) -> Any:
+    """table[index] for a table in memory whose entry i stands at place i + 1."""
+    wide = ir.VectorType(_I32, 16)
+    if entry_bits == 32:
+        return _gather(builder, builder.gep(table, [ir.Constant(_I32, 4)]), index, 4)
+    # Two entries come with each load: from place i the upper one is entry i, from place i + 1 the lower one.
+    if index.type.element.width == 32:
+        return builder.ashr(_gather(builder, table, index, 2), _constant(wide, 16))
+    pairs, low = builder.bitcast(index, wide), _constant(wide, 0xFFFF)
+    even = _gather(builder, builder.gep(table, [ir.Constant(_I32, 2)]), builder.and_(pairs, low), 2)
+    odd = _gather(builder, table, builder.lshr(pairs, _constant(wide, 16)), 2)
+    both = builder.or_(builder.and_(even, low), builder.and_(odd, builder.not_(low)))
+    return builder.bitcast(both, index.type)
+
+
+@_intrinsic
+def lookup(typing: Any, table: Any, index: Any) -> Any:
+    """table[index], sign-extended, for a table in memory.
+
+    ``table`` is a flat array of int16 or int32 that holds a spare element, the entries, and another spare element.
+    """
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = builder.bitcast(make_array(table)(context, builder, args[0]).data, _I8.as_pointer())
+        return _memory_lookup(builder, data, args[1], table.dtype.bitwidth)
+
+    return index(table, index), generate
+
+
+def _registers(context: Any, builder: Any, table: Any, array: Any, kind: Any, count: int) -> list[Any]:
+    """The first ``count`` vectors of a table."""
+    data = builder.bitcast(make_array(table)(context, builder, array).data, kind.as_pointer())
+    places = [builder.gep(data, [ir.Constant(_I32, i)]) for i in range(count)]
+    return [builder.load(place, align=kind.element.width // 8) for place in places]
+
+
+@_intrinsic
+def lookup_128(typing: Any, table: Any, index: Any) -> Any:
+    """table[index mod 128] for 128 entries of 8 bits, held in registers. AVX-512 only."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        low, high = _registers(context, builder, table, args[0], index.llvm, 2)
+        return _call(builder, "llvm.x86.avx512.vpermi2var.qi.512", index.llvm, low, args[1], high)
+
+    return index(table, index), generate
+
+
+@_intrinsic
+def lookup_2_64(typing: Any, table: Any, index: Any, second: Any) -> Any:
+    """table[0, index] or, where ``second`` is set, table[1, index], index mod 64, for 2 rows of 64 entries of 16 bits,
+    held in registers. AVX-512 only."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        parts, name = _registers(context, builder, table, args[0], index.llvm, 4), "llvm.x86.avx512.vpermi2var.hi.512"
+        rows = [_call(builder, name, index.llvm, parts[i], args[1], parts[i + 1]) for i in (0, 2)]
+        return builder.select(args[2], rows[1], rows[0])
+
+    return index(table, index, second), generate
+
+
+@_intrinsic
+def lookup_16(typing: Any, table: Any, index: Any) -> Any:
+    """table[index mod 16] for 16 entries of 32 bits, the last 8 as the first, held in registers."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if isa.VECTOR == "avx512":
+            (entries,) = _registers(context, builder, table, args[0], index.llvm, 1)
+            return _call(builder, "llvm.x86.avx512.permvar.si.512", index.llvm, entries, args[1])
+        half = ir.VectorType(_I32, 8)
+        (entries,) = _registers(context, builder, table, args[0], half, 1)
+        name = "llvm.x86.avx2.permd"
+        return _join(builder, *[_call(builder, name, half, entries, i) for i in _halves(builder, args[1])])
+
+    return index(table, index), generate
+
+
+@_intrinsic
+def dot4(typing: Any, sums: Any, unsigned: Any, signed: Any) -> Any:
+    """sums + the products of four neighbouring bytes, unsigned times signed, a 32-bit lane. AVX-512 VNNI only."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(builder, "llvm.x86.avx512.vpdpbusd.512", sums.llvm, *args)
+
+    return sums(sums, unsigned, signed), generate

@@ -1,0 +1,182 @@
+"""The benchmarks run and write valid JSON; what counts instructions counts those of listings whose counts are known."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import platform
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numba as nb
+import numpy as np
+import pytest
+
+from benchmarks import assembly, bound, ports, timing
+from benchmarks.assembly import Instruction
+
+NEEDS = {
+    "products": ["threadpoolctl", "universal_dtypes"], "bound": ["threadpoolctl"],
+    "elementwise": ["universal_dtypes"], "sizes": ["threadpoolctl"], "step": ["threadpoolctl", "torch"],
+}  # fmt: skip
+
+LISTING = """
+	.text
+outer:
+	xorl	%eax, %eax
+.LBB0_1:                                # =>This Loop Header: Depth=1
+	movl	(%rdi,%rax,4), %r8d
+	xorl	%ecx, %ecx
+	.p2align	4
+.LBB0_2:                                # =>  This Inner Loop
+	vmovdqu64	(%rsi,%rcx,2), %zmm0
+	vpaddw	%zmm0, %zmm1, %zmm2
+	vpermi2w	64(%rdx), %zmm3, %zmm2
+	vpaddw	64(%rsi,%rcx,2), %zmm1, %zmm4
+	vpmaxsw	%zmm5, %zmm4, %zmm4 {%k1} {z}
+	vpaddd	(%rdx){1to16}, %zmm4, %zmm4
+	vpgatherdd	(%r9,%zmm4,4), %zmm6 {%k2}
+	vpsllw	$3, %zmm6, %zmm6
+	addq	$64, %rcx
+	cmpq	%rcx, %r10
+	jne	.LBB0_2
+	incq	%rax
+	jne	.LBB0_1
+	retq
+"""
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_a_benchmark_runs_and_writes_json(name: str, root: Path, tmp_path: Path) -> None:
+    missing = [package for package in NEEDS[name] if importlib.util.find_spec(package) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}, which make bench installs")
+    if name == "bound" and platform.machine() != "x86_64":
+        pytest.skip("counts the instructions of x86-64")
+    path = tmp_path / "out.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--rounds", "1", "--json", str(path)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(path.read_text())
+    assert result["settings"]["rounds"] == 1 and result["rows"] and "| --- |" in done.stdout
+
+
+BRANCHES = """
+	jmp	.L4
+.L1:
+	vpabsw	%zmm1, %zmm1
+	vpminsw	%zmm2, %zmm1, %zmm1
+	vpaddw	%zmm2, %zmm1, %zmm1
+.L2:
+	vpermw	%zmm1, %zmm3, %zmm4
+	decq	%rax
+	je	.L5
+.L3:
+	testb	%dl, %dl
+	jne	.L1
+	vpxord	%zmm1, %zmm1, %zmm1
+	jmp	.L2
+.L4:
+	movq	%rbx, %rax
+	jmp	.L3
+.L5:
+	decq	%rcx
+	jne	.L4
+	retq
+"""
+
+
+@pytest.mark.parametrize(("longest", "forms"), [(False, "vpxord zero,zmm"), (True, "vpabsw zmm,zmm")])
+def test_a_loop_with_a_branch_has_two_ways_and_ends_before_the_outer_loop(longest: bool, forms: str) -> None:
+    loop = assembly.loop_with(BRANCHES, "vpermw", longest)
+    counts = assembly.counts(loop)
+    assert counts[forms] == 1 and counts["movq r64,r64"] == 0 and counts["decq r64"] == 1
+    assert len(loop) == (8 if longest else 7)
+
+
+def test_the_inner_loop_is_found_and_its_instructions_counted_by_form() -> None:
+    loop = assembly.loop_with(LISTING, "vpermi2w")
+    assert assembly.counts(loop) == {
+        "vmovdqu64 mem,zmm": 1, "vpaddw zmm,zmm,zmm": 1, "vpermi2w mem,zmm,zmm": 1, "vpaddw mem,zmm,zmm": 1,
+        "vpmaxsw zmm,zmm,zmm{k}{z}": 1, "vpaddd mem{1to16},zmm,zmm": 1, "vpgatherdd mem[zmm],zmm{k}": 1,
+        "vpsllw imm,zmm,zmm": 1, "addq imm,r64": 1, "cmpq r64,r64": 1, "jne label": 1,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="vpmullw"):
+        assembly.loop_with(LISTING, "vpmullw")
+
+
+@pytest.mark.parametrize(
+    ("register", "bits"), [("%rax", 64), ("%r8", 64), ("%r8d", 32), ("%eax", 32), ("%r10w", 16), ("%ax", 16),
+                           ("%cl", 8), ("%r9b", 8), ("%sil", 8), ("%rsi", 64), ("%rbx", 64), ("%rbp", 64)]
+)  # fmt: skip
+def test_width_of_a_general_register(register: str, bits: int) -> None:
+    assert assembly.general_width(register) == bits
+
+
+def test_resources_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two shuffles and a shift behind two loads on a machine with known times: the shuffles' port decides."""
+    times = {"vpermb": 1.0, "vpsllw": 1.0, "vmovups": 0.5, "vpaddd": 0.5, "nop": 0.25, "nopl": 0.25, "addq": 0.25}
+
+    def cycles(self: ports.Machine, stream: list[Instruction]) -> float:
+        shuffles, shifts = (sum(one.mnemonic == name for one in stream) for name in ("vpermb", "vpsllw"))
+        loads = sum(one.mnemonic == "vmovups" for one in stream)
+        plain = sum(one.mnemonic == "vpaddd" for one in stream)
+        others = sum(times[one.mnemonic] for one in stream if one.mnemonic in ("nop", "nopl", "addq"))
+        return max(shuffles, shifts, (shuffles + shifts + plain) / 2, loads / 2, others, len(stream) / 4)
+
+    monkeypatch.setattr(ports.Machine, "__init__", lambda self: None)
+    monkeypatch.setattr(ports.Machine, "cycles", cycles)
+    shuffle, shift = (Instruction(name, ("%zmm0", "%zmm1", "%zmm2")) for name in ("vpermb", "vpsllw"))
+    load = Instruction("vmovups", ("(%rax)", "%zmm1"))
+    machine = ports.Machine()
+    found = machine.bound([load, load, shuffle, shuffle, shift, Instruction("jne", (".L",))])
+    assert found.resources == {"zmm ports": 1.5, "issue": 1.25, "loads": 1.0, "vpermb zmm,zmm,zmm": 2.0,
+                               "vpsllw zmm,zmm,zmm": 1.0}  # fmt: skip
+    assert (found.cycles, found.limit) == (2.0, "vpermb zmm,zmm,zmm")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="counts the instructions of x86-64")
+def test_the_loop_of_a_compiled_kernel_is_bounded() -> None:
+    @nb.njit
+    def kernel(a, b, out):  # type: ignore[no-untyped-def]
+        for i in range(a.size):
+            out[i] = a[i] * b[i] + out[i]
+
+    floats = np.ones(256, np.float32)
+    kernel(floats, floats, floats.copy())
+    loop = assembly.loop_with(assembly.assembly_of(kernel, kernel.signatures[0]), "vmulps|mulps|vfmadd")
+    found = ports.Machine(rounds=1).bound(loop)
+    assert found.limit in found.resources and 0 < found.cycles == max(found.resources.values())
+
+
+def test_only_the_loops_that_a_call_reaches_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("kernels_of_a_test")
+    module.reached = nb.njit(lambda number, wide: number)  # type: ignore[attr-defined]
+    module.other = nb.njit(lambda number: number)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    before = module.reached
+    wide, narrow, other = (
+        bound.Loop(module.__name__, name, "x", 1, only)
+        for name, only in (("reached", "wide"), ("reached", "not wide"), ("other", ""))
+    )
+    assert bound.signatures((wide, narrow, other), lambda: module.reached(1, True)) == {wide: (nb.int64, nb.boolean)}
+    assert bound.signatures((wide, narrow, other), lambda: module.reached(1.0, False)) == {
+        narrow: (nb.float64, nb.boolean)
+    }
+    assert module.reached is before
+
+
+def test_rounds_are_interleaved_and_ratios_are_of_one_round() -> None:
+    order: list[str] = []
+    times = timing.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3, at_least=0.0)
+    assert order[-6:] == ["a", "b"] * 3 and all(len(each) == 3 for each in times.values())
+    assert timing.ratio([2.0, 9.0, 4.0], [1.0, 3.0, 4.0]) == {"median": 2.0, "least": 1.0, "most": 3.0}
+
+
+def test_a_missing_package_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        timing.need("no_such_package")
+    assert stopped.value.code == 2
+    assert "needs the package no_such_package: make bench installs it" in capsys.readouterr().err

@@ -1,0 +1,657 @@
+"""Matrix products on every path of the kernels against the definition: words and events.
+
+The definition judges the transcription wherever Python's integers reach, and the transcription judges the kernels:
+on every path that a process has, and in a process of its own on the one for AVX2.
+"""
+
+import gc
+import os
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from unittest import mock
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+import pytest
+import transcription
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numba.core.dispatcher import Dispatcher
+
+from lns import gausslog, kernels, load, preset_names
+from lns import reference as ref
+from lns.format import Event, LNSFormat
+from lns.gausslog import Table, TableKind, table
+from lns.kernels import isa
+from lns.reference import LinearDot, LogDot
+from lns.units import Units
+
+KINDS = ["full", "coarse<1>", "coarse<3>", "coarse<7>", "linear<2,6>", "linear<4,3>", "mitchell"]
+WIDTHS = [1, 10, 15, 16, 17, 31, 32, 33, 63, 64, 65]
+
+
+def linear_dot(a, b=None, rom_bits=8, guard=12, bits=24, lanes=16):
+    a, b = LNSFormat.parse(a), LNSFormat.parse(b or a)
+    rom = gausslog.antilog_rom(max(a.frac_bits, b.frac_bits), rom_bits)
+    return LinearDot(a, b, rom, rom_bits, guard, bits, lanes)
+
+
+def log_dot(a, b=None, acc="lns<15,8>", offset=0, lanes=16, kind="full"):
+    a, b, acc = LNSFormat.parse(a), LNSFormat.parse(b or a), LNSFormat.parse(acc)
+    return LogDot(a, b, acc, offset, table(TableKind.parse(kind), acc.frac_bits), lanes)
+
+
+def name_of(unit):
+    if isinstance(unit, LinearDot):
+        return f"{unit.a}-{unit.b}-linear-{unit.rom_bits}-{unit.guard}-{unit.bits}-{unit.lanes}"
+    return f"{unit.a}-{unit.b}-{unit.acc}-{unit.offset}-{unit.table.kind}-{unit.lanes}"
+
+
+def preset_dots():
+    """The dot products of a training step (forward, gradient, backward) on every preset, each once."""
+    out = {}
+    for name in preset_names():
+        formats, units = load(name).formats, Units(load(name))
+        pairs = (formats.activation, formats.operand), (formats.error, formats.activation)
+        for pair in (*pairs, (formats.error, formats.operand)):
+            unit = units.dot(*pair)
+            out.setdefault(name_of(unit), unit)
+    return list(out.values())
+
+
+def every_word(fmt):
+    return np.arange(1 << fmt.bits, dtype=fmt.dtype)
+
+
+def corners(fmt):
+    """Both zeros, the smallest and largest words, 1.0 and its neighbours, with either sign."""
+    codes = [0, 1, fmt.bias - 1, fmt.bias, min(fmt.bias + 1, fmt.max_code), fmt.max_code]
+    return np.unique(np.array([code | sign for code in codes for sign in (0, fmt.sign_bit)], fmt.dtype))
+
+
+STYLES = ["any", "corners", "twins", "octaves", "high", "low", "zeros"]
+
+
+def draw_words(fmt, shape, rng, style, centre):
+    """Random words: of all kinds, or about a code such that sums cancel, or of the largest, least, or mostly zeros."""
+    if style == "corners":
+        return rng.choice(corners(fmt), shape)
+    octave = 1 << fmt.frac_bits
+    codes = {
+        "any": lambda: rng.integers(0, fmt.max_code + 1, shape),
+        "twins": lambda: centre - rng.integers(0, 2, shape),
+        "octaves": lambda: centre + rng.integers(-2 * octave, 2 * octave, shape),
+        "high": lambda: fmt.max_code - rng.integers(0, 2 * octave, shape),
+        "low": lambda: 1 + rng.integers(0, 2 * octave, shape),
+        "zeros": lambda: rng.integers(0, fmt.max_code + 1, shape) * (rng.random(shape) < 0.2),
+    }[style]()
+    codes = np.where(rng.random(shape) < 0.05, 0, np.clip(codes, 0, fmt.max_code))
+    return (codes | np.where(rng.random(shape) < 0.5, fmt.sign_bit, 0)).astype(fmt.dtype)
+
+
+def operands(unit, shape, rng, *styles):
+    """Random a, b of a product (M, K, N); about the centre their products lie where the accumulator sees their bits."""
+    octave = unit.largest_octave - 3 if isinstance(unit, LinearDot) else unit.offset
+    m, k, n = shape
+    out = []
+    for fmt, size, style in zip((unit.a, unit.b), ((m, k), (k, n)), styles * (3 - len(styles)), strict=True):
+        half = (octave << fmt.frac_bits) // 2
+        out.append(draw_words(fmt, size, rng, style, int(np.clip(fmt.bias + half, 1, fmt.max_code))))
+    return out
+
+
+LAYOUTS = {
+    "C": (1, 1, "C"),
+    "Fortran": (1, 1, "F"),
+    "row step": (3, 1, "C"),
+    "column step": (1, 2, "C"),
+    "rows backwards": (-1, 1, "C"),
+    "columns backwards": (1, -1, "F"),
+    "backwards by steps": (-2, -3, "C"),
+    "read-only": (1, 1, "C"),
+}
+
+
+def laid_out(words, layout, rng):
+    """The same words as a view of a larger array, whose others must not be read."""
+    row, column, order = LAYOUTS[layout]
+    shape = words.shape[0] * abs(row) + 2, words.shape[1] * abs(column) + 3
+    everything = rng.integers(0, np.iinfo(words.dtype).max, shape, words.dtype, endpoint=True)
+    inner = np.asarray(everything, order=order)[1:-1, 1:-2][:: abs(row), :: abs(column)]
+    view = inner[:: 1 if row > 0 else -1, :: 1 if column > 0 else -1]
+    view[...] = words
+    view.flags.writeable = layout != "read-only"
+    return view
+
+
+def on(path):
+    return mock.patch.dict(os.environ, LNS_KERNELS=path)
+
+
+def product(a, b, unit):
+    return (kernels.dot_linear if isinstance(unit, LinearDot) else kernels.dot_log)(a, b, unit)
+
+
+def check(a, b, unit):
+    """On every path the product of a and b is the transcription's; the events seen."""
+    right = transcription.dot(a, b, unit)
+    for path in isa.available():
+        with on(path):
+            got = product(a, b, unit)
+        assert got[0].dtype == (np.int64 if isinstance(unit, LinearDot) else unit.acc.dtype)
+        assert got[1].dtype == np.uint8
+        for what, some, expected in zip(("words", "events"), got, right, strict=True):
+            assert some.shape == expected.shape
+            wrong = np.argwhere(some != expected)
+            assert not wrong.size, (
+                f"{path}: {len(wrong)} {what} of {expected.size} differ, first at {wrong[0].tolist()}:"
+                f" {some[tuple(wrong[0])]}, expected {expected[tuple(wrong[0])]}"
+            )
+    return Event(int(np.bitwise_or.reduce(right[1], axis=None)))
+
+
+# --- the transcription against the definition -------------------------------------------------------------------------
+
+
+def check_transcription(a, b, unit):
+    definition = ref.dot_linear if isinstance(unit, LinearDot) else ref.dot_log
+    rows, columns = a.tolist(), b.T.tolist()
+    expected = np.array([definition(row, column, unit) for row in rows for column in columns])
+    for got, right in zip(transcription.dot(a, b, unit), expected.T, strict=True):
+        assert np.array_equal(got.reshape(-1), right)
+    return Event(int(np.bitwise_or.reduce(expected[:, 1])))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fmt", ["lns<6,2>", "lns<7,3>", "lns<7,5>", "lns<5,0>"])
+def test_transcribed_log_adds(fmt, kind):
+    fmt = LNSFormat.parse(fmt)
+    adder, every = table(TableKind.parse(kind), fmt.frac_bits), every_word(fmt)
+    a, b = np.repeat(every, every.size), np.tile(every, every.size)
+    got = transcription.add_words(a, b, fmt, adder)
+    for i, pair in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
+        word, event = ref.add(*pair, fmt, adder)
+        assert (got[0][i], got[1][i]) == (word, ref.accumulator_event(event)), pair
+
+
+SMALL = [
+    linear_dot("lns<6,2>", rom_bits=4, guard=3, bits=6, lanes=1),
+    linear_dot("lns<7,3>", "lns<6,1>", rom_bits=9, guard=20, bits=40),
+    linear_dot("lns<6,0>", "lns<7,5>", rom_bits=1, guard=0, bits=2, lanes=2),
+    log_dot("lns<6,2>", acc="lns<6,2>", lanes=1),
+    log_dot("lns<7,3>", "lns<6,1>", acc="lns<9,5>", offset=3, lanes=1),
+    log_dot("lns<6,0>", "lns<7,3>", acc="lns<12,3>", offset=-20),
+]
+
+
+@pytest.mark.parametrize("unit", SMALL, ids=name_of)
+def test_transcribed_products(unit):
+    check_transcription(every_word(unit.a)[:, None], every_word(unit.b)[None, :], unit)
+
+
+def pairs_of_states(fmt, states, products):
+    """a, b whose products of lns words leave each state in the accumulator of that format and add each product."""
+    a = np.stack([states, np.full(states.size, fmt.bias)], axis=1).astype(fmt.dtype)
+    return a, np.stack([np.full(products.size, fmt.bias), products]).astype(fmt.dtype)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fmt", ["lns<6,2>", "lns<7,3>"])
+def test_transcribed_steps_of_a_log_accumulator(fmt, kind, lanes):
+    unit = log_dot(fmt, acc=fmt, lanes=lanes, kind=kind)
+    every = every_word(unit.acc)
+    check_transcription(*pairs_of_states(unit.acc, every, every), unit)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("unit", [
+    linear_dot("lns<4,1>", rom_bits=3, guard=3, bits=5), log_dot("lns<4,1>", acc="lns<5,2>"),
+    log_dot("lns<4,1>", acc="lns<4,1>", offset=1, kind="mitchell"),
+], ids=name_of)  # fmt: skip
+def test_transcribed_dots_of_three(unit, lanes):
+    every = every_word(unit.a)
+    a = np.stack(np.meshgrid(every, every, every), axis=-1).reshape(-1, 3)
+    b = np.array([[7, 4, 15, 1], [7, 7, 7, 9], [7, 6, 3, 0]], np.uint8)
+    assert check_transcription(a, b, replace(unit, lanes=lanes)) & Event.ACC_SATURATE
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4, 8, 32])
+@pytest.mark.parametrize("k", [0, 1, 31, 100])
+def test_transcribed_long_dots(k, lanes):
+    rng = np.random.default_rng(k)
+    for unit in (
+        linear_dot("lns<8,3>", bits=14, lanes=lanes),
+        linear_dot("lns<16,10>", "lns<13,9>", 14, 20, 24, lanes),
+        log_dot("lns<8,3>", acc="lns<9,4>", lanes=lanes, kind="coarse<2>"),
+        log_dot("lns<12,6>", "lns<8,3>", acc="lns<13,7>", offset=4, lanes=lanes),
+    ):
+        for style in STYLES:
+            check_transcription(*operands(unit, (3, k, 4), rng, style), unit)
+
+
+def test_transcription_of_another_table_or_order_or_width_is_seen():
+    """What judges the kernels tells apart what they could get wrong, with the words that the tests draw."""
+    rng, unit = np.random.default_rng(0), log_dot("lns<8,3>", acc="lns<12,5>", lanes=4)
+    a, b = operands(unit, (20, 21, 20), rng, "octaves")
+    right, swapped = transcription.dot(a, b, unit), np.r_[1, 0, 2:21]
+    roms = {name: rom.copy() for name, rom in unit.table.roms.items()}
+    for name in roms:
+        flipped = roms | {name: roms[name] ^ (np.arange(roms[name].size) == 40)}
+        other = replace(unit, table=Table(unit.table.kind, 5, flipped))
+        assert (transcription.dot(a, b, other)[0] != right[0]).any()
+    assert (transcription.dot(a[:, swapped], b[swapped], unit)[0] != right[0]).any()
+    assert (transcription.dot(a, b, replace(unit, lanes=8))[0] != right[0]).any()
+    linear = linear_dot("lns<8,3>", bits=14, lanes=2)
+    a, b = operands(linear, (20, 21, 20), rng, "octaves")
+    right = transcription.dot(a, b, linear)
+    assert right[1].any() and not right[1].all()
+    assert (transcription.dot(a[:, swapped[::-1]], b[swapped[::-1]], linear)[0] != right[0]).any()
+    for other in (replace(linear, bits=15), replace(linear, lanes=4)):
+        assert (transcription.dot(a, b, other)[0] != right[0]).any()
+
+
+# --- the kernels: every product ---------------------------------------------------------------------------------------
+
+
+def blocks(words, columns):
+    """The words in runs whose products with so many columns fill some 2**22 elements."""
+    return np.array_split(words, max(1, words.size * columns >> 22))
+
+
+@pytest.mark.parametrize("unit", preset_dots(), ids=name_of)
+def test_every_product(unit):
+    """All pairs of words, up to 2**25; else all words of each operand with corners and a sample of the other."""
+    rng = np.random.default_rng(0)
+    a, b = every_word(unit.a), every_word(unit.b)
+    if unit.a.bits + unit.b.bits <= 25:
+        sides = [(a, b)]
+    else:
+        some_a, some_b = (np.concatenate([corners(f), rng.choice(every_word(f), 12)]) for f in (unit.a, unit.b))
+        sides = [(a, some_b), (some_a, b)]
+    for rows, columns in sides:
+        for some in blocks(rows, columns.size):
+            check(some[:, None], columns[None, :], unit)
+
+
+def check_every_step(unit, states, ways=(1, 2)):
+    """Every product word added to each of the states of a log accumulator: in one lane, and in two by the tree."""
+    for some in blocks(states, 1 << unit.acc.bits):
+        a, b = pairs_of_states(unit.acc, some, every_word(unit.acc))
+        for lanes in ways:
+            check(a, b, replace(unit, lanes=lanes))
+
+
+NARROW = [(fmt, kind) for fmt in ("lns<8,3>", "lns<8,0>", "lns<8,6>", "lns<9,4>", "lns<10,8>") for kind in KINDS]
+ELEVEN = [("lns<11,9>", "full"), ("lns<11,4>", "coarse<2>"), ("lns<11,5>", "linear<3,6>"), ("lns<11,7>", "mitchell")]
+
+
+@pytest.mark.parametrize(("fmt", "kind"), NARROW + ELEVEN)
+def test_every_step_of_a_log_accumulator(fmt, kind):
+    """All pairs of a product and an accumulator, up to 2**22."""
+    unit = log_dot(fmt, acc=fmt, kind=kind)
+    check_every_step(unit, every_word(unit.acc))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("frac_bits", range(0, 11, 2))
+def test_every_step_of_12_bit_log_accumulators(frac_bits, kind):
+    """All 2**24 pairs."""
+    fmt = f"lns<12,{frac_bits}>"
+    unit = log_dot(fmt, acc=fmt, kind=kind)
+    check_every_step(unit, every_word(unit.acc))
+
+
+LOG_PRESETS = [unit for unit in preset_dots() if isinstance(unit, LogDot)]
+
+
+@pytest.mark.parametrize("unit", LOG_PRESETS, ids=name_of)
+def test_steps_of_the_presets_log_accumulators(unit):
+    """Every product word, added to corners and a sample of the accumulator's words."""
+    fmt, rng = unit.acc, np.random.default_rng(0)
+    states = np.concatenate([corners(fmt), rng.choice(every_word(fmt), 40)])
+    check_every_step(replace(unit, a=fmt, b=fmt, offset=0), states)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_step_of_madam8_log():
+    """All 2**30 pairs of a product and an accumulator."""
+    fmt = load("madam8-log").accumulator.format
+    check_every_step(log_dot(str(fmt), acc=str(fmt)), every_word(fmt), (1,))
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("unit", [
+    *(replace(u, a=u.a, b=u.b) for u in LOG_PRESETS if u.a.bits + u.b.bits == 16),
+    log_dot("lns<8,3>", acc="lns<8,3>"), log_dot("lns<8,6>", "lns<8,2>", acc="lns<11,7>", kind="coarse<3>"),
+    linear_dot("lns<8,3>"), linear_dot("lns<8,3>", bits=14), linear_dot("lns<8,5>", "lns<8,2>", 10, 6, 9),
+], ids=name_of)  # fmt: skip
+def test_every_sum_of_two_8_bit_words_and_a_product(unit, lanes):
+    """Accumulators as 8-bit operands reach them: all pairs of words are summed, then meet a third product."""
+    rng, every = np.random.default_rng(lanes), every_word(unit.a)
+    a = np.stack(np.meshgrid(every, every, every[:1]), axis=-1).reshape(-1, 3)
+    a[:, 2] = rng.choice(every, len(a))
+    third = np.concatenate([corners(unit.b), rng.choice(every_word(unit.b), 12)])
+    near_one = unit.b.bias + np.array([[0], [3]])
+    b = np.concatenate([np.broadcast_to(near_one, (2, third.size)), third[None, :]]).astype(unit.b.dtype)
+    check(a, b, replace(unit, lanes=lanes))
+
+
+def sum_of_powers(unit, value, terms):
+    """Words of ``unit.a`` whose products with the largest whole octave of ``unit.b`` sum to ``value`` monotonically."""
+    octave = 1 << unit.a.frac_bits
+    top = unit.a.max_raw >> unit.a.frac_bits
+    exponent = top + (unit.b.max_raw >> unit.b.frac_bits) - unit.least_exponent
+    words, rest = [], abs(value)
+    while rest:
+        power = min(rest.bit_length() - 1, exponent)
+        rest -= 1 << power
+        words.append(unit.a.bias + (top - exponent + power) * octave | (unit.a.sign_bit if value < 0 else 0))
+    return words + [0] * (terms - len(words))
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 16])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        linear_dot("lns<8,3>", rom_bits=8, guard=9, bits=11),
+        linear_dot("lns<8,3>", rom_bits=5, guard=6, bits=10),
+        linear_dot("lns<9,4>", "lns<8,3>", rom_bits=12, guard=4, bits=8),
+        linear_dot("lns<16,10>", "lns<10,5>", rom_bits=14, guard=8, bits=10),
+    ],
+    ids=name_of,
+)
+def test_every_step_of_a_linear_accumulator(unit, lanes):
+    """All values of the accumulator, and all words of b times five words of a as the term that comes after."""
+    unit, limit = replace(unit, lanes=lanes), 1 << (unit.bits - 1)
+    values, first = np.arange(-limit, limit), 32
+    states = np.array([sum_of_powers(unit, int(value), first) for value in values])
+    octave = 1 << unit.b.frac_bits
+    b = np.full((first + 1, 1 << unit.b.bits), unit.b.bias + (unit.b.max_raw // octave) * octave, unit.b.dtype)
+    b[first] = every_word(unit.b)
+    for last in (unit.a.max_code, unit.a.max_code | unit.a.sign_bit, unit.a.bias, unit.a.bias - 5, 1):
+        a = np.concatenate([states, np.full((values.size, 1), last)], axis=1).astype(unit.a.dtype)
+        assert np.array_equal(transcription.dot(a, b[:, :1], unit)[0][:, 0], values)
+        check(a, b, unit)
+
+
+# --- the kernels: any product -----------------------------------------------------------------------------------------
+
+UNITS = [
+    linear_dot("lns<8,3>"),
+    linear_dot("lns<8,3>", bits=15),
+    linear_dot("lns<16,10>", "lns<13,9>", rom_bits=14, guard=20, bits=40),
+    linear_dot("lns<9,5>", "lns<16,10>", rom_bits=14, guard=10, bits=16, lanes=4),
+    linear_dot("lns<20,14>", "lns<8,3>", rom_bits=20, guard=24, bits=48, lanes=2),
+    log_dot("lns<8,3>"),
+    log_dot("lns<8,3>", acc="lns<10,3>", lanes=2, kind="mitchell"),
+    log_dot("lns<16,10>", acc="lns<16,10>", offset=22),
+    log_dot("lns<13,9>", "lns<8,3>", acc="lns<18,11>", offset=-2, lanes=8, kind="coarse<3>"),
+]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=name_of)
+def test_every_width(unit):
+    rng = np.random.default_rng(0)
+    for n in range(71):
+        for k in (1, 3, 17):
+            check(*operands(unit, (3, k, n), rng, "octaves", "any"), unit)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=name_of)
+@pytest.mark.parametrize("k", [0, 1, 2, 5, 15, 16, 17, 33])
+def test_every_height(unit, k):
+    rng = np.random.default_rng(k)
+    for m in (0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33):
+        for n in (0, 1, 16, 21):
+            check(*operands(unit, (m, k, n), rng, "octaves"), unit)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=name_of)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(unit, layout):
+    rng = np.random.default_rng(0)
+    for m, k, n in ((5, 33, 17), (33, 5, 70), (1, 40, 1)):
+        a, b = operands(unit, (m, k, n), rng, "octaves")
+        view_a, view_b = laid_out(a, layout, rng), laid_out(b, layout, rng)
+        check(view_a, view_b, unit)
+        assert np.array_equal(view_a, a) and np.array_equal(view_b, b)
+        check(np.broadcast_to(a[:1], a.shape), np.broadcast_to(b[:, :1], b.shape), unit)
+    check(view_a, view_b[::-1][:, [0] * 20], unit)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One random product."""
+
+    unit: LinearDot | LogDot
+    shape: tuple[int, int, int]
+    styles: tuple[str, str]
+    layouts: tuple[str, str]
+    seed: int
+
+    def __repr__(self):
+        return f"Case({name_of(self.unit)}, {self.shape}, {self.styles}, {self.layouts}, seed={self.seed})"
+
+
+@st.composite
+def formats(draw, most_frac_bits):
+    bits = draw(st.one_of(st.just(8), st.integers(3, 16), st.integers(3, 20)))
+    return LNSFormat(bits, draw(st.integers(0, min(bits - 2, most_frac_bits))))
+
+
+@st.composite
+def linear_dots(draw, lanes):
+    a, b = draw(formats(18)), draw(formats(18))
+    rom_bits, guard = draw(st.integers(1, 24)), draw(st.sampled_from([*range(18), *range(0, 49, 4)]))
+    most = 62 - (lanes - 1).bit_length()
+    guard = min(guard, most - 2)
+    bits = draw(st.one_of(st.integers(guard + 2, min(guard + 4, most)), st.integers(guard + 2, most)))
+    return LinearDot(a, b, gausslog.antilog_rom(max(a.frac_bits, b.frac_bits), rom_bits), rom_bits, guard, bits, lanes)
+
+
+@st.composite
+def log_dots(draw, lanes):
+    a, b = draw(formats(12)), draw(formats(12))
+    f = draw(st.integers(max(a.frac_bits, b.frac_bits), 12))
+    acc = LNSFormat(draw(st.integers(f + 2, 20)), f)
+    assume(max(fmt.code_bits + f - fmt.frac_bits for fmt in (a, b)) <= 25)
+    largest = (a.max_raw >> a.frac_bits) + (b.max_raw >> b.frac_bits) - (acc.max_raw >> f)
+    fitting = st.integers(-3, 3).map(lambda octaves: max(-1 << (24 - f), min(largest + octaves, 1 << (24 - f))))
+    offset = draw(st.one_of(st.just(0), st.integers(-12, 12), fitting))
+    kind = draw(st.one_of(
+        st.just("full"), st.integers(0, 7).map("coarse<{}>".format), st.just("mitchell"),
+        st.sampled_from(["linear<1,1>", "linear<3,6>", "linear<5,9>"]),
+    ))  # fmt: skip
+    return LogDot(a, b, acc, offset, table(TableKind.parse(kind), f), lanes)
+
+
+@st.composite
+def cases(draw):
+    lanes = draw(st.sampled_from([1, 2, 4, 8, 16, 32]))
+    unit = draw(st.one_of(linear_dots(lanes), log_dots(lanes)))
+    m, n = draw(st.sampled_from(range(21))), draw(st.sampled_from([*WIDTHS, *range(71)]))
+    k = draw(st.sampled_from([1, 3, 5, lanes - 1, lanes, lanes + 1, 2 * lanes + 3, *range(0, 150, 7)]))
+    styles, layouts = st.sampled_from([*STYLES, "twins", "octaves", "octaves", "high"]), st.sampled_from(list(LAYOUTS))
+    two = draw(st.tuples(styles, styles)), draw(st.tuples(layouts, layouts))
+    return Case(unit, (m, k, n), *two, draw(st.integers(0, 2**32 - 1)))
+
+
+def check_case(case):
+    rng = np.random.default_rng(case.seed)
+    a, b = operands(case.unit, case.shape, rng, *case.styles)
+    check(laid_out(a, case.layouts[0], rng), laid_out(b, case.layouts[1], rng), case.unit)
+
+
+@settings(max_examples=250)
+@given(cases())
+def test_any_product(case):
+    check_case(case)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(max_examples=10000)
+@given(cases())
+def test_any_of_many_products(case):
+    check_case(case)
+
+
+STEP = [(17, 785, 129), (17, 257, 10), (129, 128, 257), (10, 128, 129), (64, 10, 256)]  # (M, K, N)
+
+
+@pytest.mark.parametrize("unit", preset_dots(), ids=name_of)
+def test_products_of_a_training_step(unit):
+    rng = np.random.default_rng(0)
+    for shape in STEP:
+        for style in ("any", "octaves"):
+            a, b = operands(unit, shape, rng, style)
+            check(a, np.asfortranarray(b), unit)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", preset_dots(), ids=name_of)
+def test_whole_products_of_a_training_step(unit):
+    rng = np.random.default_rng(1)
+    for shape in [(128, 785, 256), (256, 128, 785), (128, 257, 128), (128, 128, 257), (128, 128, 256)]:
+        for style in STYLES:
+            a, b = operands(unit, shape, rng, style)
+            check(np.asfortranarray(a), b, unit)
+
+
+@pytest.mark.parametrize("unit", [u for u in preset_dots() if isinstance(u, LinearDot)], ids=name_of)
+def test_beyond_the_safe_length(unit):
+    """The largest words there are: sums that just fit, that just do not, and that come back from saturation."""
+    unit = replace(unit, bits=unit.guard + 11)
+    for k in (unit.safe_length, unit.safe_length + 1, unit.safe_length + 40):
+        a = np.full((5, 2 * k), unit.a.max_code, unit.a.dtype)
+        a[1] |= unit.a.sign_bit
+        a[2, k:] |= unit.a.sign_bit
+        a[3, ::3] = 0
+        a[4, ::2] |= unit.a.sign_bit
+        b = np.full((2 * k, 18), unit.b.max_code, unit.b.dtype)
+        assert check(a[:, :k], b[:k], unit) == (Event.ACC_SATURATE if k > unit.safe_length else Event(0))
+        assert check(a, b, unit) == Event.ACC_SATURATE
+
+
+@pytest.mark.parametrize("guard", [0, 6, 12, 14, 15, 16, 20, 23, 24, 28, 30, 31, 40])
+@pytest.mark.parametrize("pair", [("lns<8,2>", "lns<8,3>"), ("lns<16,10>", "lns<9,5>"), ("lns<8,0>", "lns<8,2>")])
+def test_the_largest_sums(pair, guard):
+    """Of thousands of the largest words of one sign and of both: whatever a loop holds a sum in must not overflow."""
+    for k, lanes, bits in ((32767, 1, 62), (32768, 16, 58), (4099, 16, min(58, guard + 12)), (4099, 16, 32)):
+        if bits >= guard + 2:
+            unit = linear_dot(*pair, rom_bits=16, guard=guard, bits=bits, lanes=lanes)
+            a = np.full((3, k), unit.a.max_code, unit.a.dtype)
+            a[1] |= unit.a.sign_bit
+            a[2, k // 2 :] |= unit.a.sign_bit
+            check(a, np.full((k, 18), unit.b.max_code, unit.b.dtype), unit)
+
+
+# --- the choice of a path, threads, compilations ----------------------------------------------------------------------
+
+ONE = np.full((1, 1), 64, np.uint8)
+
+
+def test_the_paths():
+    assert isa.available()[-1] == "portable"
+    assert set(isa.available()) <= {"portable", "avx2", "avx512"}
+    if os.environ.get("LNS_KERNELS") == "avx2":
+        assert isa.available() == ("avx2", "portable")
+
+
+@pytest.mark.parametrize(
+    "some",
+    ["paths or every_width or any_product", pytest.param("not process and not transcribed", marks=pytest.mark.slow)],
+)
+@pytest.mark.timeout(1800)
+def test_avx2_in_a_process_of_its_own(some):
+    """A process is compiled for one instruction set: these tests again in one for AVX2."""
+    if not llvm.get_host_cpu_features().get("avx2") or isa.available()[0] == "avx2":
+        pytest.skip("no AVX2 here, or this process is for it")
+    pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", some, __file__]
+    run = subprocess.run(pytest_, env=os.environ | {"LNS_KERNELS": "avx2"}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout[-5000:]
+
+
+@pytest.mark.parametrize("unit", [linear_dot("lns<8,3>"), log_dot("lns<8,3>")], ids=["linear", "log"])
+@pytest.mark.parametrize("name", ["neon", "AVX512", "portable,avx2"])
+def test_an_unknown_path(unit, name):
+    with on(name), pytest.raises(ValueError, match="LNS_KERNELS") as error:
+        product(ONE, ONE, unit)
+    assert name in str(error.value) and "portable" in str(error.value)
+
+
+@pytest.mark.parametrize("unit", [linear_dot("lns<8,3>"), log_dot("lns<8,3>")], ids=["linear", "log"])
+@pytest.mark.parametrize("name", ["avx2", "avx512"])
+def test_a_path_of_another_machine(unit, name, monkeypatch):
+    monkeypatch.setattr(isa, "available", lambda: ("portable",))
+    with on(name), pytest.raises(ValueError, match=f"LNS_KERNELS.*{name}"):
+        product(ONE, ONE, unit)
+    with on("portable"):
+        product(ONE, ONE, unit)
+
+
+@pytest.fixture
+def restored_threads():
+    before = numba.get_num_threads()
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("one thread only")
+    yield
+    numba.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("restored_threads")
+@pytest.mark.parametrize("unit", UNITS, ids=name_of)
+@pytest.mark.parametrize("shape", [(131, 257, 129), (2, 300, 5000), (3001, 70, 17)])
+def test_one_thread_equals_two(unit, shape):
+    a, b = operands(unit, shape, np.random.default_rng(0), "octaves")
+    for threads in (1, 2):
+        numba.set_num_threads(threads)
+        check(a, b, unit)
+
+
+def compiled():
+    """How many specialisations of the kernels' loops there are in this process."""
+    loops = (item for item in gc.get_objects() if isinstance(item, Dispatcher))
+    return sum(len(loop.signatures) for loop in loops if loop.py_func.__module__.startswith("lns.kernels"))
+
+
+FIRST = [
+    linear_dot("lns<8,3>"), linear_dot("lns<8,5>"), linear_dot("lns<16,10>", "lns<13,9>", 14, 20, 40),
+    log_dot("lns<8,3>"), log_dot("lns<8,3>", kind="coarse<5>"), log_dot("lns<12,6>", acc="lns<12,6>", kind="coarse<4>"),
+    log_dot("lns<16,10>", acc="lns<16,10>"),
+]  # fmt: skip
+OTHERS = [
+    linear_dot("lns<8,4>", lanes=4), linear_dot("lns<8,2>", "lns<8,5>", 10, 11, 23), linear_dot("lns<7,1>", bits=26),
+    linear_dot("lns<16,8>", "lns<11,7>", 12, 18, 38, 8), linear_dot("lns<16,12>", "lns<14,6>", 14, 16, 40),
+    log_dot("lns<8,4>", acc="lns<14,6>", offset=2, kind="coarse<3>", lanes=2), log_dot("lns<8,5>", acc="lns<14,7>"),
+    log_dot("lns<7,2>", acc="lns<15,7>", kind="mitchell"), log_dot("lns<8,2>", acc="lns<13,6>", kind="linear<3,6>"),
+    log_dot("lns<11,5>", acc="lns<12,5>", kind="coarse<3>", lanes=4), log_dot("lns<16,9>", acc="lns<16,9>", offset=22),
+    log_dot("lns<16,10>", acc="lns<16,11>", kind="coarse<2>", lanes=32),
+]  # fmt: skip
+
+
+def compilations(path):
+    """Specialisations after products, short and long, small and large, on the first designs; and after the others."""
+    rng, counts = np.random.default_rng(0), []
+    with on(path):
+        for units in (FIRST, OTHERS):
+            for unit in units:
+                for shape in ((9, 33, 21), (2, 3000, 5), (333, 33, 200), (33, 3000, 22)):
+                    product(*operands(unit, shape, rng, "any"), unit)
+            counts.append(compiled())
+    return counts
+
+
+@pytest.mark.parametrize("path", isa.available())
+def test_another_design_compiles_nothing(path):
+    """Nothing for other fraction bits, tables, offsets, accumulators and lanes, once each width of vectors ran."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # a process that has compiled nothing yet
+        first, others = pool.submit(compilations, path).result()
+    assert others == first > 0
