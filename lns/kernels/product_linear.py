@@ -104,7 +104,7 @@ def _floats_plan(unit: LinearDot, terms: Array) -> Plan:
     places = np.arange(1 << f) << (23 - f)
     entries = significands - places  # on top of the fraction bits that are in the lane already
     in_register = f <= (4 if isa.VECTOR == "avx512" else 3)
-    table = np.resize(entries, 16) if in_register else np.concatenate([[0], entries, [0]])
+    table = np.resize(entries, 16) if in_register else entries
     return Plan(shares[0], shares[1], table.astype(np.int32), False, in_register, int(terms.max()))
 
 

@@ -123,10 +123,9 @@ def plan(unit: LogDot) -> Plan | None:
     if coarse is not None:
         table, half, last, shift = coarse.astype(np.int16).reshape(2, 64), 64, 63, unit.table.kind.k
     else:
-        entries = np.concatenate([[0], sums, [0]])
-        if narrow:
-            entries[1 + half] = -(1 << 15)  # cancels whatever code there is
-        table = entries.astype(np.int16 if narrow or -sums.min() < 1 << 15 else np.int32)
+        table = np.concatenate([[0], sums, [0]]) if narrow else sums.copy()  # as `lookup` wants it
+        table[half + narrow] = -(1 << 15) if narrow else -(1 << 27)  # cancels whatever code there is
+        table = table.astype(np.int16 if narrow else np.int32)
     lane: Any = np.int16 if narrow else np.int32
     if not narrow:
         zero, nothing = -(1 << 27), -(1 << 28)
@@ -153,14 +152,10 @@ def _find_compiled(large, distance, s, t, x, y, table, last, half, shift, zero):
         c = add_sums(large, lookup_2_64(table, minimum_unsigned(shift_right(distance, shift), last), unlike))
         return select(both(unlike, equal(x, y)), zero, c)
 
-    def narrow(large, distance, s, t, x, y, table, last, half, shift, zero):  # type: ignore[no-untyped-def]
+    def in_memory(large, distance, s, t, x, y, table, last, half, shift, zero):  # type: ignore[no-untyped-def]
         return add_sums(large, lookup(table, bit_or(minimum_unsigned(distance, last), bit_xor(s, t))))
 
-    def wide(large, distance, s, t, x, y, table, last, half, shift, zero):  # type: ignore[no-untyped-def]
-        index = bit_or(minimum_unsigned(distance, last), bit_xor(s, t))
-        return select(equal(index, half), zero, add_sums(large, lookup(table, index)))
-
-    return in_registers if table.ndim == 2 else narrow if large.bits == 16 else wide
+    return in_registers if table.ndim == 2 else in_memory
 
 
 @_inline

@@ -22,7 +22,7 @@ from lns.kernels import isa
 BITS = 512
 
 _intrinsic: Any = extending.intrinsic
-_I1, _I8, _I32 = ir.IntType(1), ir.IntType(8), ir.IntType(32)
+_I1, _I8, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
 
 
 class Vector(types.Type):
@@ -214,48 +214,37 @@ def _gather(builder: Any, base: Any, index: Any, scale: int) -> Any:
     """The 32-bit words at base + scale·index bytes, for 16 lanes."""
     kind = index.type
     if isa.VECTOR == "avx512":
-        every = _constant(ir.VectorType(_I1, 16), 1)
-        name = "llvm.x86.avx512.mask.gather.dpi.512"
+        every, name = _constant(ir.VectorType(_I1, 16), 1), "llvm.x86.avx512.mask.gather.dpi.512"
         return _call(builder, name, kind, ir.Constant(kind, None), base, index, every, ir.Constant(_I32, scale))
     # one load a lane: faster than AVX2's gather; two indices leave the vector in one word
-    pairs = builder.bitcast(index, ir.VectorType(ir.IntType(64), 8))
-    out = _undefined(kind)
+    pairs, low, out = builder.bitcast(index, ir.VectorType(_I64, 8)), ir.Constant(_I64, 0xFFFFFFFF), _undefined(kind)
     for lane in range(16):
         pair = builder.extract_element(pairs, ir.Constant(_I32, lane // 2))
-        offset = builder.lshr(pair, ir.Constant(pair.type, 32)) if lane % 2 else builder.and_(
-            pair, ir.Constant(pair.type, 0xFFFFFFFF)
-        )  # fmt: skip
-        address = builder.gep(base, [builder.mul(offset, ir.Constant(pair.type, scale))])
+        place = builder.lshr(pair, ir.Constant(_I64, 32)) if lane % 2 else builder.and_(pair, low)
+        address = builder.gep(base, [builder.mul(place, ir.Constant(_I64, scale))])
         word = builder.load(builder.bitcast(address, _I32.as_pointer()), align=1)
         out = builder.insert_element(out, word, ir.Constant(_I32, lane))
     return out
 
 
-def _memory_lookup(builder: Any, table: Any, index: Any, entry_bits: int) -> Any:
-    """table[index] for a table in memory whose entry i stands at place i + 1."""
-    wide = ir.VectorType(_I32, 16)
-    if entry_bits == 32:
-        return _gather(builder, builder.gep(table, [ir.Constant(_I32, 4)]), index, 4)
-    # Two entries come with each load: from place i the upper one is entry i, from place i + 1 the lower one.
-    if index.type.element.width == 32:
-        return builder.ashr(_gather(builder, table, index, 2), _constant(wide, 16))
-    pairs, low = builder.bitcast(index, wide), _constant(wide, 0xFFFF)
-    even = _gather(builder, builder.gep(table, [ir.Constant(_I32, 2)]), builder.and_(pairs, low), 2)
-    odd = _gather(builder, table, builder.lshr(pairs, _constant(wide, 16)), 2)
-    both = builder.or_(builder.and_(even, low), builder.and_(odd, builder.not_(low)))
-    return builder.bitcast(both, index.type)
-
-
 @_intrinsic
 def lookup(typing: Any, table: Any, index: Any) -> Any:
-    """table[index], sign-extended, for a table in memory.
+    """table[index] for a table in memory of the index's own width, 16 or 32 bits.
 
-    ``table`` is a flat array of int16 or int32 that holds a spare element, the entries, and another spare element.
+    A table of 16 bits has one spare element before its entries and one behind them.
     """
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = builder.bitcast(make_array(table)(context, builder, args[0]).data, _I8.as_pointer())
-        return _memory_lookup(builder, data, args[1], table.dtype.bitwidth)
+        base = builder.bitcast(make_array(table)(context, builder, args[0]).data, _I8.as_pointer())
+        if index.bits == 32:
+            return _gather(builder, base, args[1], 4)
+        # two elements come with each word: for even lanes the lower one is the entry, for odd lanes the upper one
+        wide = ir.VectorType(_I32, 16)
+        pairs, low = builder.bitcast(args[1], wide), _constant(wide, 0xFFFF)
+        even = _gather(builder, builder.gep(base, [ir.Constant(_I32, 2)]), builder.and_(pairs, low), 2)
+        odd = _gather(builder, base, builder.lshr(pairs, _constant(wide, 16)), 2)
+        entries = builder.or_(builder.and_(even, low), builder.and_(odd, builder.not_(low)))
+        return builder.bitcast(entries, index.llvm)
 
     return index(table, index), generate
 
