@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -69,8 +68,8 @@ def _encode_block(x, base, threshold, frac_bits, start, max_code, out):  # type:
     return nans, negatives
 
 
-def _encode_loop(x, base, threshold, frac_bits, start, max_code, out, nans, negatives):  # type: ignore[no-untyped-def]
-    for block in nb.prange(nans.size):
+def _encode_loop(begin, end, x, base, threshold, frac_bits, start, max_code, out, nans, negatives):  # type: ignore[no-untyped-def]
+    for block in range(begin, end):
         first, last = block * BLOCK, min((block + 1) * BLOCK, x.size)
         some = x[first:last].astype(np.float64)
         nans[block], negatives[block] = _encode_block(
@@ -150,7 +149,7 @@ def encode(
     far = 1 << 60
     start = max(-far, min(fmt.bias - (int(offset) << fmt.frac_bits), far))
     _encode(
-        flat.size, flat, *_buckets(fmt.frac_bits, down), fmt.frac_bits, start, fmt.max_code, out.reshape(-1),
+        flat.size, nans.size, flat, *_buckets(fmt.frac_bits, down), fmt.frac_bits, start, fmt.max_code, out.reshape(-1),
         nans, negatives,
     )  # fmt: skip
     _refuse(values, int(nans.sum()), int(negatives.sum()), fmt)

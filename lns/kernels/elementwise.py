@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -148,10 +147,11 @@ def _add(a, b, max_code, sums, model, out, events):  # type: ignore[no-untyped-d
         _sums(scratch, max_code, out[first:last], events[first:last])
 
 
-def _convert_loop(a, mask, up, down, start, half, odd, max_code, signed, model, out, events):  # type: ignore[no-untyped-def]
+def _convert_loop(begin, end, a, mask, up, down, start, half, odd, max_code, signed, model, out, events):  # type: ignore[no-untyped-def]
     integer = model.dtype.type
     start, half, odd = integer(start), integer(half), integer(odd)
-    for i in nb.prange(a.size):
+    a, out, events = a[begin:end], out[begin:end], events[begin:end]
+    for i in range(a.size):
         x = integer(a[i])
         code = integer(x & mask)
         fine = integer((code << up) + start)
@@ -284,8 +284,9 @@ def convert(
     far = 1 << 29 if narrow else (1 << 62) - 1  # from here on every code saturates, below -far every code underflows
     tie = rounding is Rounding.NEAREST and down > 0
     _convert(
-        words.size, words, source.max_code, up, down, max(-far, min(start, far)), (1 << (down - 1)) - 1 if tie else 0,
-        int(tie), fmt.max_code, fmt.signed, integers(narrow), out.reshape(-1), events.reshape(-1),
+        words.size, words.size, words, source.max_code, up, down, max(-far, min(start, far)),
+        (1 << (down - 1)) - 1 if tie else 0, int(tie), fmt.max_code, fmt.signed, integers(narrow),
+        out.reshape(-1), events.reshape(-1),
     )  # fmt: skip
     return out, events
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lns.format import LNSFormat
-from lns.kernels.tables import jit
+from lns.kernels.tables import Threaded, jit
 
 Array = npt.NDArray[Any]
 
@@ -52,17 +52,38 @@ def _share(word, numbers, low, factor):  # type: ignore[no-untyped-def]
     return (share & low) * factor, (sign & low) * factor
 
 
-@jit
-def _pack_rows(words, numbers, low, factor, shares, signs):  # type: ignore[no-untyped-def]
+def _rows_loop(begin, end, words, numbers, low, factor, shares, signs):  # type: ignore[no-untyped-def]
     """Words (K, columns), whose columns are neighbours in memory, into shares and signs (panels, K, width)."""
-    panels, rows, width = shares.shape
-    for p in range(panels):
+    _, rows, width = shares.shape
+    for p in range(begin, end):
         first, inside = p * width, min(width, words.shape[1] - p * width)
         for k in range(rows):
             for n in range(inside):
                 shares[p, k, n], signs[p, k, n] = _share(words[k, first + n], numbers, low, factor)
             for n in range(inside, width):  # past the last column
                 shares[p, k, n], signs[p, k, n] = _share(0, numbers, low, factor)
+
+
+def _quads_loop(begin, end, words, numbers, shares, signs):  # type: ignore[no-untyped-def]
+    """As `_rows_loop`, but four k in the bytes of a word, into (panels, steps, width)."""
+    _, steps, width = shares.shape
+    rows, one, byte = words.shape[0], np.int32(1), np.int32(255)
+    nothing, none = _share(0, numbers, byte, np.int32(0x01010101))
+    for p in range(begin, end):
+        first, inside = p * width, min(width, words.shape[1] - p * width)
+        for step in range(steps):
+            shares[p, step], signs[p, step] = 0, 0
+            for j in range(4):
+                k, factor = 4 * step + j, one << np.int32(8 * j)
+                if k < rows:
+                    for n in range(inside):
+                        share, sign = _share(words[k, first + n], numbers, byte, factor)
+                        shares[p, step, n] |= share
+                        signs[p, step, n] |= sign
+                else:  # past the last row
+                    shares[p, step] |= nothing & (byte * factor)
+                    signs[p, step] |= none & (byte * factor)
+            shares[p, step, inside:], signs[p, step, inside:] = nothing, none
 
 
 @jit
@@ -87,13 +108,22 @@ def _interleave(columns, panel):  # type: ignore[no-untyped-def]
             target[step * width + n] = source[n * steps + step]
 
 
-@jit
-def _pack_columns(words, numbers, low, factor, buffers, buffer_steps, shares, signs):  # type: ignore[no-untyped-def]
-    """Words (columns, K), whose k are neighbours in memory; ``buffer_steps`` is ``buffers`` with a word a step."""
-    for p in range(shares.shape[0]):
-        _columns(words, p * buffers.shape[1], numbers, low, factor, buffers[0], buffers[1])
-        _interleave(buffer_steps[0], shares[p])
-        _interleave(buffer_steps[1], signs[p])
+def _columns_loop(  # type: ignore[no-untyped-def]
+    begin, end, words, numbers, low, factor, width, shares, signs, share_steps, sign_steps
+):
+    """Words (columns, K), whose k are neighbours in memory; ``…_steps`` are shares and signs with a word a step."""
+    columns = np.empty((2, width, shares.shape[1] // width), shares.dtype)
+    for p in range(begin, end):
+        _columns(words, p * width, numbers, low, factor, columns[0], columns[1])
+        steps = columns.view(share_steps.dtype)
+        _interleave(steps[0], share_steps[p])
+        _interleave(steps[1], sign_steps[p])
+
+
+_LEAST_WORDS = 1 << 18  # from which on threads pay
+_pack_rows = Threaded(_rows_loop, _LEAST_WORDS)
+_pack_quads = Threaded(_quads_loop, _LEAST_WORDS)
+_pack_columns = Threaded(_columns_loop, _LEAST_WORDS)
 
 
 def pack(
@@ -119,15 +149,14 @@ def pack(
     low, factor = (np.int32(0xFFFF), np.int32(0x10001)) if twice else (np.int32(-1), np.int32(1))
     element = np.dtype(np.int32 if twice else dtype)
     shares, signs = (np.empty((panels, steps * depth * width), element) for _ in range(2))
-    if depth == 1 and not words.T.flags.c_contiguous:
-        shape = panels, steps, width
-        _pack_rows(np.ascontiguousarray(words), share.numbers, low, factor, shares.reshape(shape), signs.reshape(shape))
-    elif k:
-        buffers, step = np.empty((2, width, steps * depth), element), np.dtype(f"i{element.itemsize * depth}")
-        _pack_columns(
-            np.ascontiguousarray(words.T), share.numbers, low, factor, buffers, buffers.view(step),
-            shares.view(step), signs.view(step),
-        )  # fmt: skip
+    step = np.dtype(f"i{element.itemsize * depth}")
+    by_steps = [array.view(step).reshape(panels, steps, width) for array in (shares, signs)]
+    if words.T.flags.c_contiguous:
+        _pack_columns(words.size, panels, words.T, share.numbers, low, factor, width, shares, signs, *by_steps)
+    elif depth == 4:
+        _pack_quads(words.size, panels, np.ascontiguousarray(words), share.numbers, *by_steps)
+    else:
+        _pack_rows(words.size, panels, np.ascontiguousarray(words), share.numbers, low, factor, *by_steps)
     return shares.reshape(-1).view(dtype), signs.reshape(-1).view(dtype)
 
 
@@ -154,9 +183,3 @@ def transposed_is_smaller(m: int, n: int, rows: int, width: int) -> bool:
 def tiles(m: int, n: int, rows: int, width: int) -> int:
     """How many tiles cover an (m, n) result."""
     return -(-m // rows) * -(-n // width)
-
-
-def chunks_of(m: int, n: int, rows: int, width: int) -> int:
-    """Into how many parts the tiles of a product are shared out among the threads."""
-    threads = nb.get_num_threads()
-    return min(tiles(m, n, rows, width), 4 * threads) if threads > 1 else 1

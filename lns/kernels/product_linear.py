@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from lns.format import Event, LNSFormat
 from lns.kernels import isa
-from lns.kernels.packing import LEAST_WORK, ROWS, Share, chunks_of, pack
+from lns.kernels.packing import LEAST_WORK, ROWS, Share, pack, tiles
 from lns.kernels.tables import Threaded, jit
 from lns.kernels.vector import (
     add,
@@ -217,36 +217,32 @@ def _write(totals, flags, m, n, first_m, first_n, out, events, strides):  # type
             place += strides[1]
 
 
-def _bytes_loop(a, flips, b, signs, table, steps, m, n, out, events, strides, chunks):  # type: ignore[no-untyped-def]
-    groups, panels = -(-m // 4), -(-n // 16)
-    tasks = groups * panels
-    for chunk in nb.prange(chunks):
-        sums, flags = np.empty(64, np.int32), np.zeros(64, np.uint8)
-        for task in range(chunk * tasks // chunks, (chunk + 1) * tasks // chunks):
-            panel, group = task // groups, task % groups
-            _bytes_tile(
-                a, flips, b, signs, table, np.uint64(group * steps), np.uint64(panel * steps), np.uint64(steps), sums
-            )
-            _write(sums, flags, m, n, 4 * group, 16 * panel, out, events, strides)
+def _bytes_loop(begin, end, a, flips, b, signs, table, steps, m, n, out, events, strides):  # type: ignore[no-untyped-def]
+    groups = -(-m // 4)
+    sums, flags = np.empty(64, np.int32), np.zeros(64, np.uint8)
+    for tile in range(begin, end):
+        panel, group = tile // groups, tile % groups
+        _bytes_tile(
+            a, flips, b, signs, table, np.uint64(group * steps), np.uint64(panel * steps), np.uint64(steps), sums
+        )
+        _write(sums, flags, m, n, 4 * group, 16 * panel, out, events, strides)
 
 
 def _floats_loop(  # type: ignore[no-untyped-def]
-    a, b, table, in_register, frac_bits, steps, span, least, most, m, n, out, events, strides, chunks
+    begin, end, a, b, table, in_register, frac_bits, steps, span, least, most, m, n, out, events, strides
 ):
-    groups, panels = -(-m // 4), -(-n // 16)
-    tasks = groups * panels
-    for chunk in nb.prange(chunks):
-        sums, totals, flags = np.empty(64, np.int32), np.empty(64, np.int64), np.empty(64, np.uint8)
-        for task in range(chunk * tasks // chunks, (chunk + 1) * tasks // chunks):
-            panel, group = task // groups, task % groups
-            totals[:], flags[:] = 0, 0
-            for k in range(0, steps, span):
-                _floats_tile(
-                    a, b, table, in_register, frac_bits, np.uint64(group * steps + k), np.uint64(panel * steps + k),
-                    np.uint64(min(span, steps - k)), sums,
-                )  # fmt: skip
-                _accumulate(sums, totals, flags, least, most)
-            _write(totals, flags, m, n, 4 * group, 16 * panel, out, events, strides)
+    groups = -(-m // 4)
+    sums, totals, flags = np.empty(64, np.int32), np.empty(64, np.int64), np.empty(64, np.uint8)
+    for tile in range(begin, end):
+        panel, group = tile // groups, tile % groups
+        totals[:], flags[:] = 0, 0
+        for k in range(0, steps, span):
+            _floats_tile(
+                a, b, table, in_register, frac_bits, np.uint64(group * steps + k), np.uint64(panel * steps + k),
+                np.uint64(min(span, steps - k)), sums,
+            )  # fmt: skip
+            _accumulate(sums, totals, flags, least, most)
+        _write(totals, flags, m, n, 4 * group, 16 * panel, out, events, strides)
 
 
 _bytes = Threaded(_bytes_loop, LEAST_WORK)
@@ -259,10 +255,10 @@ def product(a: Array, b: Array, unit: LinearDot, plan: Plan, transposed: bool = 
     (m, k), n = a.shape, b.shape[1]
     shape, strides = ((n, m), (1, m)) if transposed else ((m, n), (n, 1))
     out, events = np.empty(shape, np.int64), np.empty(shape, np.uint8)
-    result = m, n, out.reshape(-1), events.reshape(-1), strides, chunks_of(m, n, ROWS, WIDTH)
+    work, result = (m * n * k, tiles(m, n, ROWS, WIDTH)), (m, n, out.reshape(-1), events.reshape(-1), strides)
     if plan.by_bytes:
         left, right = pack(a.T, plan.a, np.uint8, ROWS, 4), pack(b, plan.b, np.uint8, WIDTH, 4)
-        _bytes(m * n * k, *left, *right, plan.table, -(-k // 4), *result)
+        _bytes(*work, *left, *right, plan.table, -(-k // 4), *result)
         return out, events
     codes, signs = pack(a.T, plan.a, np.int32, ROWS)
     codes += signs
@@ -270,7 +266,5 @@ def product(a: Array, b: Array, unit: LinearDot, plan: Plan, transposed: bool = 
     panels += signs
     limit = 1 << (unit.bits - 1)
     span = unit.lanes if k > unit.safe_length else max(1, ((1 << 31) - 1) // plan.largest)
-    _floats(
-        m * n * k, codes, panels, plan.table, plan.in_register, unit.frac_bits, k, span, -limit, limit - 1, *result
-    )
+    _floats(*work, codes, panels, plan.table, plan.in_register, unit.frac_bits, k, span, -limit, limit - 1, *result)
     return out, events

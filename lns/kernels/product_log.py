@@ -22,7 +22,7 @@ from numba.extending import overload
 from lns.format import Event
 from lns.gausslog import Table
 from lns.kernels import isa
-from lns.kernels.packing import LEAST_WORK, ROWS, Share, chunks_of, code_range, pack
+from lns.kernels.packing import LEAST_WORK, ROWS, Share, code_range, pack, tiles
 from lns.kernels.tables import Threaded, dense, jit
 from lns.kernels.vector import (
     add,
@@ -295,22 +295,19 @@ def _write(codes, signs, highs, lows, numbers, sign_bit, m, n, first_m, first_n,
 
 
 def _loop(  # type: ignore[no-untyped-def]
-    a, a_signs, b, b_signs, table, numbers, outside, steps, lanes, sign_bit, m, n, out, events, strides, chunks
+    begin, end, a, a_signs, b, b_signs, table, numbers, outside, steps, lanes, sign_bit, m, n, out, events, strides
 ):
-    width = 64 // a.itemsize
-    groups, panels = -(-m // 4), -(-n // width)
-    tasks = groups * panels
-    for chunk in nb.prange(chunks):
-        codes, signs = np.empty(lanes * 4 * width, a.dtype), np.empty(lanes * 4 * width, a.dtype)
-        highs, lows = np.empty(4 * width, a.dtype), np.empty(4 * width, a.dtype)
-        exact = outside
-        for task in range(chunk * tasks // chunks, (chunk + 1) * tasks // chunks):
-            panel, group = task // groups, task % groups
-            exact = _sum(
-                a, a_signs, b, b_signs, table, numbers, outside, np.uint64(group * steps),
-                np.uint64(panel * steps), np.uint64(steps), np.uint64(lanes), codes, signs, highs, lows, exact,
-            )  # fmt: skip
-            _write(codes, signs, highs, lows, numbers, sign_bit, m, n, 4 * group, width * panel, out, events, strides)
+    width, groups = 64 // a.itemsize, -(-m // 4)
+    codes, signs = np.empty(lanes * 4 * width, a.dtype), np.empty(lanes * 4 * width, a.dtype)
+    highs, lows = np.empty(4 * width, a.dtype), np.empty(4 * width, a.dtype)
+    exact = outside
+    for tile in range(begin, end):
+        panel, group = tile // groups, tile % groups
+        exact = _sum(
+            a, a_signs, b, b_signs, table, numbers, outside, np.uint64(group * steps), np.uint64(panel * steps),
+            np.uint64(steps), np.uint64(lanes), codes, signs, highs, lows, exact,
+        )  # fmt: skip
+        _write(codes, signs, highs, lows, numbers, sign_bit, m, n, 4 * group, width * panel, out, events, strides)
 
 
 _products = Threaded(_loop, LEAST_WORK)
@@ -344,7 +341,7 @@ def product(a: Array, b: Array, unit: LogDot, plan: Plan, transposed: bool = Fal
     left, right = pack(a.T, plan.a, dtype, ROWS, twice=twice), pack(b, plan.b, dtype, plan.width)
     out, events = np.empty(shape, unit.acc.dtype), np.empty(shape, np.uint8)
     _products(
-        m * n * k, *left, *right, plan.table, plan.numbers, _outside(a, b, plan), k, unit.lanes, unit.acc.sign_bit,
-        m, n, out.reshape(-1), events.reshape(-1), strides, chunks_of(m, n, ROWS, plan.width),
+        m * n * k, tiles(m, n, ROWS, plan.width), *left, *right, plan.table, plan.numbers, _outside(a, b, plan), k,
+        unit.lanes, unit.acc.sign_bit, m, n, out.reshape(-1), events.reshape(-1), strides,
     )  # fmt: skip
     return out, events

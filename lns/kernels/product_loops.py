@@ -99,8 +99,10 @@ def _linear_row_saturating(row, negative, ib, positive_terms, negative_terms, la
                     acc[n], events[n] = least, ACC_SATURATE
 
 
-def _linear_rows(ia, negative, ib, positive_terms, negative_terms, saturating, lanes, least, most, out, events):  # type: ignore[no-untyped-def]
-    for m in nb.prange(ia.shape[0]):
+def _linear_rows(  # type: ignore[no-untyped-def]
+    begin, end, ia, negative, ib, positive_terms, negative_terms, saturating, lanes, least, most, out, events
+):
+    for m in range(begin, end):
         acc = np.empty(ib.shape[1], positive_terms.dtype)
         if saturating:
             _linear_row_saturating(
@@ -132,7 +134,7 @@ def linear(a: Words, b: Words, unit: LinearDot) -> tuple[Array, Array]:
     limit = 1 << (unit.bits - 1)
     saturating = a.shape[1] > unit.safe_length
     _linear(
-        m * n * a.shape[1], ia, _negative(a, unit.a), ib, positive_terms, negative_terms,
+        m * n * a.shape[1], m, ia, _negative(a, unit.a), ib, positive_terms, negative_terms,
         saturating, unit.lanes, -limit, limit - 1, out, events,
     )  # fmt: skip
     return out, events
@@ -219,8 +221,10 @@ def _log_row(row, row_negative, ib, b_negative, sums, half, max_code, lanes, cod
         out[n] = 0 if codes[0, n] < 1 else codes[0, n] | (max_code + 1 if negatives[0, n] else 0)
 
 
-def _log_rows(ia, a_negative, ib, b_negative, sums, half, max_code, lanes, out, events):  # type: ignore[no-untyped-def]
-    for m in nb.prange(ia.shape[0]):
+def _log_rows(  # type: ignore[no-untyped-def]
+    begin, end, ia, a_negative, ib, b_negative, sums, half, max_code, lanes, out, events
+):
+    for m in range(begin, end):
         codes, negatives = np.empty((lanes, ib.shape[1]), ib.dtype), np.empty((lanes, ib.shape[1]), np.uint8)
         _log_row(ia[m], a_negative[m], ib, b_negative, sums, half, max_code, lanes, codes, negatives, out[m], events[m])
 
@@ -246,7 +250,7 @@ def log(a: Words, b: Words, unit: LogDot) -> tuple[Array, Array]:
     m, n = a.shape[0], b.shape[1]
     out, events = np.empty((m, n), unit.acc.dtype), np.empty((m, n), np.uint8)
     _log(
-        m * n * a.shape[1], ia, _negative(a, unit.a), ib, _negative(b, unit.b).view(np.uint8),
+        m * n * a.shape[1], m, ia, _negative(a, unit.a), ib, _negative(b, unit.b).view(np.uint8),
         sums, half, unit.acc.max_code, unit.lanes, out, events,
     )  # fmt: skip
     return out, events

@@ -8,8 +8,10 @@ and the look-ups, which do not, are passes of their own over scratch.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from types import FunctionType
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
+from itertools import count
 from typing import Any
 
 import numba as nb
@@ -31,30 +33,52 @@ def integers(narrow: bool) -> npt.NDArray[Any]:
     return np.empty(0, np.int32 if narrow else np.int64)
 
 
-class Threaded:
-    """A loop over ``nb.prange``, compiled for one thread and for many.
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """The threads beside the caller's own."""
+    return ThreadPoolExecutor(max(1, nb.config.NUMBA_NUM_THREADS - 1), "lns")
 
-    Numba's cache tells functions apart by name, not by options: the form for many threads gets a name of its own.
+
+os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+class Threaded:
+    """A loop whose turns threads share out: each takes the next part when it is done with one.
+
+    A thread that gets no core takes nothing, and nobody waits for it. How many threads there are is Numba's setting
+    (``numba.set_num_threads``).
 
     Parameters
     ----------
-    loop : function
-        What it computes must not depend on the order of the iterations.
+    loop : function of (first, last, arguments …)
+        Turns first to last - 1. What a turn computes must not depend on other turns.
     least : int
-        Elements from which on threads pay: about half a millisecond's work. To start threads takes some 10 µs on a
-        quiet machine, but a turn of the scheduler on a busy one.
+        Work from which on threads pay: about half a millisecond's.
     """
 
-    def __init__(self, loop: Any, least: int) -> None:
-        twin = FunctionType(loop.__code__, loop.__globals__, f"{loop.__name__}_threads")
-        twin.__qualname__ = twin.__name__
-        self.serial = jit(loop)
-        self.parallel = nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)(twin)
-        self.least = least
+    _PARTS = 8  # a thread at the most: enough that threads of unequal speed end together
 
-    def __call__(self, size: int, *arguments: Any) -> None:
-        many = size >= self.least and nb.get_num_threads() > 1
-        (self.parallel if many else self.serial)(*arguments)
+    def __init__(self, loop: Any, least: int) -> None:
+        self.loop, self.least = jit(loop), least
+
+    def __call__(self, work: int, turns: int, *arguments: Any) -> None:
+        threads = min(nb.get_num_threads(), turns) if work >= self.least else 1
+        if threads <= 1:
+            self.loop(0, turns, *arguments)
+            return
+        parts, numbers = min(turns, threads * min(self._PARTS, work // self.least)), count()
+
+        def take_parts() -> None:
+            while (part := next(numbers)) < parts:
+                self.loop(part * turns // parts, (part + 1) * turns // parts, *arguments)
+
+        others = [_pool().submit(take_parts) for _ in range(threads - 1)]
+        try:
+            take_parts()
+        finally:
+            for other in others:
+                if not other.cancel():  # one that has begun
+                    other.result()
 
 
 def _leading_zeros(typingctx, x):  # type: ignore[no-untyped-def]
@@ -87,8 +111,9 @@ def look_up(table, indices):  # type: ignore[no-untyped-def]
         indices[i] = table[np.uint32(indices[i])]  # unsigned: Numba need not think of indices from the end
 
 
-def _gather_loop(table, indices, out):  # type: ignore[no-untyped-def]
-    for i in nb.prange(indices.size):
+def _gather_loop(first, last, table, indices, out):  # type: ignore[no-untyped-def]
+    indices, out = indices[first:last], out[first:last]
+    for i in range(indices.size):
         out[i] = table[indices[i]]
 
 
@@ -98,7 +123,7 @@ _gather = Threaded(_gather_loop, 1 << 20)
 def gather(table: npt.NDArray[Any], indices: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """``table[indices]`` for unsigned indices that are all within the table, which nothing checks here."""
     out = np.empty(indices.shape, table.dtype)
-    _gather(indices.size, table, np.ascontiguousarray(indices).reshape(-1), out.reshape(-1))
+    _gather(indices.size, indices.size, table, np.ascontiguousarray(indices).reshape(-1), out.reshape(-1))
     return out
 
 

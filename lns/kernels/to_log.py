@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -41,8 +40,8 @@ def _finish(values, scratch, max_code, out, events):  # type: ignore[no-untyped-
         out[i], events[i] = 0 if value == 0 else word, 0 if value == 0 else event
 
 
-def _to_log_loop(values, rom, index_bits, frac_bits, start, max_code, model, out, events):  # type: ignore[no-untyped-def]
-    for block in nb.prange((values.size + BLOCK - 1) // BLOCK):
+def _to_log_loop(begin, end, values, rom, index_bits, frac_bits, start, max_code, model, out, events):  # type: ignore[no-untyped-def]
+    for block in range(begin, end):
         first = block * BLOCK
         last = min(first + BLOCK, values.size)
         scratch = np.empty(2 * BLOCK, model.dtype)
@@ -79,7 +78,7 @@ def linear_to_log(
     far = 1 << 29 if narrow else 1 << 60
     start = ((least_exponent - offset) << fmt.frac_bits) + fmt.bias
     _to_log(
-        flat.size, flat, rom, index_bits, fmt.frac_bits, max(-far, min(start, far)), fmt.max_code, integers(narrow),
-        out.reshape(-1), events.reshape(-1),
+        flat.size, -(-flat.size // BLOCK), flat, rom, index_bits, fmt.frac_bits, max(-far, min(start, far)),
+        fmt.max_code, integers(narrow), out.reshape(-1), events.reshape(-1),
     )  # fmt: skip
     return out, events

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import astuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -156,11 +155,11 @@ def _move(w, g, random, scratch, w_events, w_max, g_max, rom_bits, r, stochastic
 
 
 def _update_loop(  # type: ignore[no-untyped-def]
-    w, g, v, random, w_max, g_max, g_shift, v_max, frac_bits, sb, rom, rom_bits, r, stochastic, flip,
+    begin, end, w, g, v, random, w_max, g_max, g_shift, v_max, frac_bits, sb, rom, rom_bits, r, stochastic, flip,
     read, term, correction, clip, lr, model, w_events, v_events,
 ):  # fmt: skip
     v_bias = (v_max >> 1) + 1
-    for block in nb.prange((w.size + BLOCK - 1) // BLOCK):
+    for block in range(begin, end):
         first = block * BLOCK
         last = min(first + BLOCK, w.size)
         some_g, some_v, some_events = g[first:last], v[first:last], v_events[first:last]
@@ -218,7 +217,8 @@ def update(
     w_events, v_events = np.empty(w.shape, np.uint8), np.empty(w.shape, np.uint8)
     both = sums(unit.table)  # of which an unsigned adder takes sb alone
     _update(
-        w.size, w.reshape(-1), g.reshape(-1), v.reshape(-1), np.zeros(1, np.uint32) if random is None else random,
+        w.size, -(-w.size // BLOCK), w.reshape(-1), g.reshape(-1), v.reshape(-1),
+        np.zeros(1, np.uint32) if random is None else random,
         unit.weight.max_code, unit.gradient.max_code, unit.moment.frac_bits - unit.gradient.frac_bits,
         unit.moment.max_code, unit.moment.frac_bits, both[: both.size // 2], unit.rom, unit.rom_bits,
         unit.step_frac_bits, stochastic, unit.flip,
