@@ -45,7 +45,8 @@ def memh_text(values: npt.ArrayLike, width: int, title: str) -> str:
     ValueError
         If a value does not fit in ``width`` bits.
     """
-    words = [int(v) for v in np.asarray(values).reshape(-1)]
+    # as objects: of integers some of which need a 64th bit NumPy makes float64
+    words = [int(v) for v in np.asarray(values, object).reshape(-1)]
     if any(v < 0 or v >> width for v in words):
         raise ValueError(f"{title}: every word must fit in {width} bits, got {max(words, key=abs)}")
     digits = -(-width // 4)

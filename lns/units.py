@@ -6,12 +6,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, cached_property
+from typing import overload
 
 from lns import exact
-from lns.design import Design, LinearAccumulator, SignRule, exact_decimal
+from lns.design import Accumulator, Design, LinearAccumulator, LogAccumulator, SignRule, exact_decimal
 from lns.format import LNSFormat
 from lns.gausslog import Ints, antilog_rom, log_rom, table
 from lns.reference import LinearDot, LogDot, LossUnit, UpdateConstants, UpdateUnit
+
+
+@overload
+def dot_unit(accumulator: LinearAccumulator, a: LNSFormat, b: LNSFormat) -> LinearDot: ...
+@overload
+def dot_unit(accumulator: LogAccumulator, a: LNSFormat, b: LNSFormat) -> LogDot: ...
+def dot_unit(accumulator: Accumulator, a: LNSFormat, b: LNSFormat) -> LinearDot | LogDot:
+    """The dot product of rows of format a with rows of format b in an accumulator, with its ROM or table."""
+    if isinstance(accumulator, LinearAccumulator):
+        rom, acc = antilog_rom(max(a.frac_bits, b.frac_bits), accumulator.antilog_bits), accumulator
+        return LinearDot(a, b, rom, acc.antilog_bits, acc.guard, acc.bits, acc.lanes)
+    fmt = accumulator.format
+    return LogDot(a, b, fmt, accumulator.offset, table(accumulator.table, fmt.frac_bits), accumulator.lanes)
 
 
 @dataclass(frozen=True)
@@ -23,11 +37,7 @@ class Units:
     @cache  # noqa: B019 - a design has a handful of operand pairs, and lives as long as its units
     def dot(self, a: LNSFormat, b: LNSFormat) -> LinearDot | LogDot:
         """The dot product of rows of format a with rows of format b."""
-        acc = self.design.accumulator
-        if isinstance(acc, LinearAccumulator):
-            rom = antilog_rom(max(a.frac_bits, b.frac_bits), acc.antilog_bits)
-            return LinearDot(a, b, rom, acc.antilog_bits, acc.guard, acc.bits, acc.lanes)
-        return LogDot(a, b, acc.format, acc.offset, table(acc.table, acc.format.frac_bits), acc.lanes)
+        return dot_unit(self.design.accumulator, a, b)
 
     def index_bits(self, fmt: LNSFormat) -> int:
         """M of the linear-to-log unit that emits fmt."""

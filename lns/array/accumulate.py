@@ -8,9 +8,10 @@ from lns import kernels
 from lns.array.arithmetic import Arithmetic
 from lns.design import LinearAccumulator
 from lns.format import Event, LNSFormat
-from lns.gausslog import antilog_rom, log_rom, table
+from lns.gausslog import log_rom
 from lns.kernels.elementwise import Events, Words
-from lns.reference import LinearDot, LogDot
+from lns.reference import LogDot
+from lns.units import dot_unit
 
 ONE = LNSFormat(2, 0)  #: its only magnitude is 1.0: the second operand of a sum
 ONE_WORD = ONE.bias
@@ -43,8 +44,7 @@ def dot(
     acc = accumulator.format
     if acc.frac_bits < max(f.frac_bits for f in formats):
         raise ValueError(f"a log accumulator in {acc} has fewer fraction bits than its operands, {_names(formats)}")
-    unit = LogDot(*formats, acc, accumulator.offset, table(accumulator.table, acc.frac_bits), accumulator.lanes)
-    sums, inner = kernels.dot_log(a, b, unit)
+    sums, inner = kernels.dot_log(a, b, dot_unit(accumulator, *formats))
     words, events = kernels.convert(sums, acc, fmt, offsets + accumulator.offset, offset, arithmetic.rounding)
     return words, events | inner
 
@@ -67,9 +67,7 @@ def _dot_linear(
             f"a linear accumulator takes and gives at most {_LINEAR_FRAC_BITS} fraction bits, "
             f"got {_names(formats)} to {fmt}"
         )
-    bits = accumulator.antilog_bits
-    rom = antilog_rom(max(f.frac_bits for f in formats), bits)
-    unit = LinearDot(*formats, rom, bits, accumulator.guard, accumulator.bits, accumulator.lanes)
+    unit = dot_unit(accumulator, *formats)
     sums, inner = kernels.dot_linear(a, b, unit)
     index_bits = fmt.frac_bits + accumulator.index_extra_bits
     words, events = kernels.linear_to_log(

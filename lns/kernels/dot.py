@@ -25,6 +25,16 @@ def _check(a: Words, b: Words, unit: LinearDot | LogDot) -> None:
             raise TypeError(f"words of {fmt} must be {fmt.dtype}, got {words.dtype}")
 
 
+def _check_width(unit: LogDot) -> None:
+    f = unit.acc.frac_bits
+    aligned = [fmt.code_bits + f - fmt.frac_bits for fmt in (unit.a, unit.b)]
+    widest = max(*aligned, unit.acc.code_bits, abs(unit.offset << f).bit_length())
+    if widest > 25:
+        raise ValueError(
+            f"aligned codes of at most 25 bits are supported, {unit.a} times {unit.b} into {unit.acc} needs {widest}"
+        )
+
+
 def dot_linear(a: Words, b: Words, unit: LinearDot) -> tuple[npt.NDArray[np.int64], Events]:
     """The accumulators of a matrix product (spec, section 5).
 
@@ -75,8 +85,12 @@ def dot_log(a: Words, b: Words, unit: LogDot) -> tuple[Words, Events]:
     Raises
     ------
     ValueError, TypeError
-        If shapes or dtypes do not fit, or the aligned codes need more than 26 bits.
+        If shapes or dtypes do not fit.
+    ValueError
+        If more than 25 bits are needed for a code of a or b at the accumulator's fraction bits, for a code of the
+        accumulator, or for ``abs(unit.offset)`` in codes.
     """
+    _check_width(unit)
     _check(a, b, unit)
     plan = None if isa.current() == "portable" else product_log.plan(unit)
     if plan is None:

@@ -113,11 +113,8 @@ def plan(unit: LogDot) -> Plan | None:
     # Below these no sum of zeros comes near enough to a real code to find an entry of the table: without the range rule
     # they creep up until they are beyond the table themselves, and an octave with each level of the tree.
     zero = 1 - 2 * far - ((unit.lanes.bit_length() + 2) << f)
-    nothing = -(1 << 14)  # the share of a zero; two of them fit
-    narrow = (
-        highest < 1 << 15 and half < 1 << 15 and most - (1 << 15) <= zero
-        and max(tops[0], start + raised + tops[1]) + nothing <= zero
-    )  # fmt: skip
+    nothing = [zero - (start + raised + tops[1]), zero - tops[0]]  # the shares of zeros: low enough beside the largest
+    narrow = highest < 1 << 15 and half < 1 << 15 and most - (1 << 15) <= zero and sum(nothing) >= -(1 << 15)
     coarse = _coarse_sums(unit.table) if narrow and isa.VECTOR == "avx512" else None
     shift = 0
     if coarse is not None:
@@ -128,10 +125,10 @@ def plan(unit: LogDot) -> Plan | None:
         table = table.astype(np.int16 if narrow else np.int32)
     lane: Any = np.int16 if narrow else np.int32
     if not narrow:
-        zero, nothing = -(1 << 27), -(1 << 28)
+        zero, nothing = -(1 << 27), [-(1 << 28), -(1 << 28)]
     return Plan(
-        Share(unit.a, scales[0], 0, 1, nothing, half, 0),
-        Share(unit.b, scales[1], start + raised, 1, nothing, half, 0),
+        Share(unit.a, scales[0], 0, 1, nothing[0], half, 0),
+        Share(unit.b, scales[1], start + raised, 1, nothing[1], half, 0),
         table,
         tuple(lane(v) for v in (raised + 1, most, zero, last, half, shift)),
     )
@@ -170,17 +167,21 @@ def _range(c, high, low, one, most, zero):  # type: ignore[no-untyped-def]
 def _add(x, s, y, t, high, low, table, one, most, zero, last, half, shift, exact):  # type: ignore[no-untyped-def]
     """(code, sign, highest, lowest) after the log-add of the code x with the sign s and the code y with the sign t.
 
-    Without ``exact`` there is no range rule: that is right until a code has left the range, which ``highest`` and
-    ``lowest`` tell afterwards.
+    Without ``exact`` there is no range rule, and ``highest`` and ``lowest`` stay as they are: that is right until a
+    code has left the range, for which `_seen` is there.
     """
     large = maximum(x, y)
     c = _find(large, sub(large, minimum(x, y)), s, t, x, y, table, last, half, shift, zero)
     s = select(at_least(x, y), s, t)
     if exact:
         c, high, low = _range(c, high, low, one, most, zero)
-    else:
-        high, low = maximum(high, c), minimum_unsigned(low, c)
     return c, s, high, low
+
+
+@_inline
+def _seen(high, low, a, b):  # type: ignore[no-untyped-def]
+    """The highest and the lowest code so far, after two more."""
+    return maximum(high, maximum(a, b)), minimum_unsigned(low, minimum_unsigned(a, b))
 
 
 @_inline
@@ -214,6 +215,9 @@ def _tile(  # type: ignore[no-untyped-def]
             x1, s1, h1, l1 = _add(x1, s1, y1, t1, h1, l1, table, one, most, zero, last, half, shift, exact)
             x2, s2, h2, l2 = _add(x2, s2, y2, t2, h2, l2, table, one, most, zero, last, half, shift, exact)
             x3, s3, h3, l3 = _add(x3, s3, y3, t3, h3, l3, table, one, most, zero, last, half, shift, exact)
+            if not exact:
+                h0, l0 = _seen(h0, l0, x0, x1)
+                h0, l0 = _seen(h0, l0, x2, x3)
         to = np.uint64(4) * lane * width
         store(codes, to, x0)
         store(signs, to, s0)
@@ -253,6 +257,8 @@ def _tree(table, numbers, lanes, codes, signs, highs, lows, exact):  # type: ign
                     load(codes, x), load(signs, x), load(codes, y), load(signs, y), load(highs, r), load(lows, r),
                     table, one, most, zero, last, half, shift, exact,
                 )  # fmt: skip
+                if not exact:
+                    high, low = _seen(high, low, c, c)
                 store(codes, to, c)
                 store(signs, to, s)
                 store(highs, r, high)
