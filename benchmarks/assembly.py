@@ -25,6 +25,11 @@ class Instruction:
         return self.mnemonic.startswith("j")
 
     @property
+    def is_copy(self) -> bool:
+        """A vector copied as it is: between registers, or from or to memory."""
+        return self.mnemonic.startswith("vmov") and "{" not in "".join(self.operands)
+
+    @property
     def is_zeroing(self) -> bool:
         """An exclusive or of a register with itself, which processors know to be zero without running it."""
         sources = self.operands[:2]
@@ -172,7 +177,8 @@ class Flow:
 def loop_with(assembly: str, marker: str, longest: bool = False) -> list[Instruction]:
     """One turn of the innermost loop around the block with the most instructions whose form matches ``marker``.
 
-    Where the loop has branches, the way with the fewest instructions or, if ``longest``, with the most.
+    Where loops compete, each with more than half as many of them, or a loop has branches, the way with the fewest
+    instructions or, if ``longest``, with the most. Copies do not count: compilers spill in either.
 
     Raises
     ------
@@ -182,11 +188,11 @@ def loop_with(assembly: str, marker: str, longest: bool = False) -> list[Instruc
     flow = Flow.of(assembly)
     pattern = re.compile(marker)
     marked = [sum(bool(pattern.match(one.form)) for one in block) for block in flow.blocks]
-    best = max(range(len(marked)), key=marked.__getitem__)
-    turns = flow.turns(best) if marked[best] else []
+    most = max(marked)
+    turns = [turn for i, number in enumerate(marked) if most < 2 * number for turn in flow.turns(i)]
     if not turns:
         raise ValueError(f"no loop has an instruction like {marker!r}")
-    return (max if longest else min)(turns, key=len)
+    return (max if longest else min)(turns, key=lambda turn: sum(not one.is_copy for one in turn))
 
 
 def counts(loop: list[Instruction]) -> Counter[str]:

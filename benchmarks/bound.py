@@ -1,6 +1,6 @@
 """How close each kernel comes to what its own instructions allow: the loop's bound over the measured time.
 
-    python benchmarks/bound.py [--size 512] [--show]
+    python benchmarks/bound.py [PRODUCT …] [--size 512] [--exact] [--show]
 
 docs/benchmarks.md says how the bound is computed. Times of kernels are in cycles of the clock beside them.
 """
@@ -23,6 +23,8 @@ from benchmarks.ports import Machine, processor_seconds
 from benchmarks.products import units
 from benchmarks.timing import finish, parse, parser, show, spread, table
 from lns.kernels import isa
+from lns.kernels.tables import Threaded
+from lns.reference import LinearDot, LogDot
 
 REQUIRED = 0.85
 REFUTED = 1.05  # a bound so many times the time without dependences was measured wrongly
@@ -33,11 +35,11 @@ class Loop:
     """A loop of a compiled function, and how many multiply-accumulates stand behind each of its marked instructions."""
 
     module: str
-    function: str  #: called from Python
+    function: str  #: a `Threaded` that Python calls; what it calls is compiled into it
     marker: str  #: regular expression of an instruction's form, as `Instruction.form` writes it
     macs: float
     only: str = ""  #: a parameter that must be true in the call, or false if written "not …": a function with two loops
-    longest: bool = False  #: of the ways through the loop, the one with the most instructions
+    longest: bool = False  #: of all such loops and the ways through them, the one with the most instructions
 
     def runs(self, arguments: Mapping[str, Any]) -> bool:
         """Whether a call with these arguments, by name, runs the loop."""
@@ -49,19 +51,19 @@ _LINEAR, _LOG = "lns.kernels.product_linear", "lns.kernels.product_log"
 
 #: Path -> loops of its products. Those of the functions that a product calls add up.
 LOOPS: dict[str, tuple[Loop, ...]] = {
-    "portable": (Loop("lns.kernels.product_loops", "_linear_serial", "addl r32,mem", 1),),
+    "portable": (Loop("lns.kernels.product_loops", "_linear", "addl r32,mem", 1),),
     "avx512": (
-        Loop(_LINEAR, "_bytes_serial", "vpdpbusd", 32),
-        Loop(_LINEAR, "_floats_serial", "vpermd", 16, "in_register"),
-        Loop(_LINEAR, "_floats_serial", "vpgatherdd", 16, "not in_register"),
-        Loop(_LOG, "_serial", "vpgatherdd|vperm[it]2w", 16, "not outside"),
-        Loop(_LOG, "_serial", "vpgatherdd|vperm[it]2w", 16, "outside", longest=True),
+        Loop(_LINEAR, "_bytes", "vpdpbusd", 32),
+        Loop(_LINEAR, "_floats", "vpermd", 16, "in_register"),
+        Loop(_LINEAR, "_floats", "vpgatherdd", 16, "not in_register"),
+        Loop(_LOG, "_products", "vpgatherdd|vperm[it]2w", 16, "not outside"),
+        Loop(_LOG, "_products", "vpgatherdd|vperm[it]2w", 16, "outside", longest=True),
     ),
     "avx2": (  # looks up lane by lane; three lanes of four come with this instruction
-        Loop(_LINEAR, "_floats_serial", "vpermd", 8, "in_register"),
-        Loop(_LINEAR, "_floats_serial", "vpinsrd", 4 / 3, "not in_register"),
-        Loop(_LOG, "_serial", "vpinsrd", 4 / 3, "not outside"),
-        Loop(_LOG, "_serial", "vpinsrd", 4 / 3, "outside", longest=True),
+        Loop(_LINEAR, "_floats", "vpermd", 8, "in_register"),
+        Loop(_LINEAR, "_floats", "vpinsrd", 4 / 3, "not in_register"),
+        Loop(_LOG, "_products", "vpinsrd", 4 / 3, "not outside"),
+        Loop(_LOG, "_products", "vpinsrd", 4 / 3, "outside", longest=True),
     ),
 }
 
@@ -69,36 +71,39 @@ LOOPS: dict[str, tuple[Loop, ...]] = {
 def signatures(loops: tuple[Loop, ...], call: Callable[[], object]) -> dict[Loop, Any]:
     """The types with which a call reaches the loops' functions, of those that it reaches."""
     seen: dict[Loop, Any] = {}
-    kept = {
-        (loop.module, loop.function): getattr(importlib.import_module(loop.module), loop.function) for loop in loops
-    }
+    kept = {threaded(loop): threaded(loop).loop for loop in loops}
 
-    def recorder(module: str, function: str) -> Callable[..., Any]:
-        dispatcher = kept[module, function]
+    def recorder(function: Threaded) -> Callable[..., Any]:
+        dispatcher = kept[function]
 
         def record(*arguments: Any) -> Any:
             named = inspect.signature(dispatcher.py_func).bind(*arguments).arguments
             for loop in loops:
-                if (loop.module, loop.function) == (module, function) and loop.runs(named):
+                if threaded(loop) is function and loop.runs(named):
                     seen.setdefault(loop, tuple(nb.typeof(argument) for argument in arguments))
             return dispatcher(*arguments)
 
         return record
 
-    for place in kept:
-        setattr(sys.modules[place[0]], place[1], recorder(*place))
+    for function in kept:
+        function.loop = recorder(function)
     try:
         call()
     finally:
-        for (module, function), dispatcher in kept.items():
-            setattr(sys.modules[module], function, dispatcher)
+        for function, dispatcher in kept.items():
+            function.loop = dispatcher
     return seen
+
+
+def threaded(loop: Loop) -> Threaded:
+    """The function that holds a loop."""
+    found: Threaded = getattr(importlib.import_module(loop.module), loop.function)
+    return found
 
 
 def instructions(loop: Loop, types: Any) -> tuple[list[Instruction], float]:
     """The loop's instructions, and the multiply-accumulates of one turn."""
-    dispatcher = getattr(sys.modules[loop.module], loop.function)
-    body = loop_with(assembly_of(dispatcher, types), loop.marker, loop.longest)
+    body = loop_with(assembly_of(threaded(loop).loop, types), loop.marker, loop.longest)
     marked = sum(bool(re.match(loop.marker, instruction.form)) for instruction in body)
     return body, marked * loop.macs
 
@@ -131,23 +136,26 @@ def measure(
 
 def main() -> int:
     command = parser(__doc__, rounds=15)
+    command.add_argument("products", nargs="*", metavar="product", help="by its name in the table (default: all)")
     command.add_argument("--size", type=int, default=512, help="N of N × N × N (%(default)s)")
+    command.add_argument("--exact", action="store_true", help="log accumulation with the range rule as well")
     command.add_argument("--show", action="store_true", help="print what each loop takes of each resource")
     args = parse(command)
     if args.threads != 1:
         command.error("a bound is of one thread: --threads must be 1")
+    chosen = units(args.quick)
+    if unknown := set(args.products) - set(chosen):
+        command.error(f"no product is called {', '.join(sorted(unknown))}; there are {', '.join(chosen)}")
     size = 64 if args.quick else args.size
     machine = Machine(rounds=3 if args.quick else 21)
     rows: list[dict[str, Any]] = []
-    for name, unit in units(args.quick).items():
+    for name in args.products or chosen:
         for path in isa.available():
-            call = cases.product(unit, size, size, size, path)
-            found = signatures(LOOPS.get(path, ()), call)
-            if found:
-                row = measure(machine, found, call, size**3, args.rounds)
-                rows.append({"name": name, "path": path, "size": size} | row)
-            elif path != "portable":  # whose log accumulation is no vector loop
-                raise ValueError(f"no loop of {name} on the path {path} is known: add it to LOOPS")
+            for low in (False, True) if args.exact and isinstance(chosen[name], LogDot) else (False,):
+                call, found = reached(name, chosen[name], size, path, low)
+                if found:
+                    row = measure(machine, found, call, size**3, args.rounds)
+                    rows.append({"name": f"{name}, exact" if low else name, "path": path, "size": size} | row)
     header = ["product", "path", "bound, cycles/MAC", "limit", "measured", "attained", "without dependences", "of that"]
     lines = [
         [row["name"], row["path"], f"{row['bound']:.4g}", "; ".join(loop["limit"] for loop in row["loops"]),
@@ -164,6 +172,28 @@ def main() -> int:
     if wrong:
         text += f"\n\nMeasure again: faster without dependences than the bound: {', '.join(wrong)}"
     return finish(args, rows, f"{text}\n\nClock: {machine.gigahertz:.2f} GHz")
+
+
+def reached(
+    name: str, unit: LinearDot | LogDot, size: int, path: str, low: bool
+) -> tuple[Callable[[], object], dict[Loop, Any]]:
+    """A call of a product, and the loops that it runs: none if they are no vector loops, or if the exact loop is asked
+    for (``low``) and the operands cannot leave the accumulator's range.
+
+    Raises
+    ------
+    ValueError
+        If loops of a vector path are not known, or others run than those found, because of an event.
+    """
+    call = cases.product(unit, size, size, size, path, low)
+    found = signatures(LOOPS.get(path, ()), call)
+    if not found and path != "portable":  # whose log accumulation is no vector loop
+        raise ValueError(f"no loop of {name} on the path {path} is known: add it to LOOPS")
+    if low:
+        return call, {loop: types for loop, types in found.items() if loop.longest}
+    if isinstance(unit, LogDot) and call()[1].any():
+        raise ValueError(f"{name} raised events, so its exact loop ran: choose other operands in cases.product")
+    return call, found
 
 
 def resources(row: dict[str, Any]) -> str:

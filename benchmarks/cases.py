@@ -42,20 +42,28 @@ def of_design(name: str) -> LinearDot | LogDot:
     return Units(load(name)).dot(formats.activation, formats.operand)
 
 
-def words(rng: np.random.Generator, fmt: LNSFormat, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Words of both signs, magnitudes within a few octaves as in training, but no zeros: plain loops skip them."""
-    raw = np.rint(rng.normal(-2.0, 1.5, shape) * (1 << fmt.frac_bits))
+def words(rng: np.random.Generator, fmt: LNSFormat, shape: tuple[int, ...], middle: float = -2.0) -> npt.NDArray[Any]:
+    """Words of both signs, magnitudes within a few octaves of 2**middle, but no zeros: plain loops skip them."""
+    raw = np.rint(rng.normal(middle, 1.5, shape) * (1 << fmt.frac_bits))
     codes = np.clip(raw + fmt.bias, 1, fmt.max_code).astype(np.int64)
     return (codes | rng.integers(0, 2, shape) * fmt.sign_bit).astype(fmt.dtype)
 
 
-def product(unit: LinearDot | LogDot, m: int, k: int, n: int, path: str | None = None) -> Callable[[], object]:
-    """A call that multiplies random words, (m, k) times (k, n), on one path (by default the best)."""
+def product(
+    unit: LinearDot | LogDot, m: int, k: int, n: int, path: str | None = None, low: bool = False
+) -> Callable[[], tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]]:
+    """A call that multiplies random words, (m, k) times (k, n), on one path (by default the best).
+
+    Products of a log accumulator lie in the middle of its range or, if ``low``, at its lower end, where they underflow.
+    """
     rng = np.random.default_rng(0)
-    a, b = words(rng, unit.a, (m, k)), words(rng, unit.b, (k, n))
+    middle = -2.0
+    if isinstance(unit, LogDot):
+        middle = unit.offset / 2 - (unit.acc.bias / (1 << unit.acc.frac_bits) / 2 if low else 0.0)
+    a, b = words(rng, unit.a, (m, k), middle), words(rng, unit.b, (k, n), middle)
     path = path or isa.available()[0]
 
-    def call() -> object:
+    def call() -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
         os.environ[VARIABLE] = path
         return kernels.dot_linear(a, b, unit) if isinstance(unit, LinearDot) else kernels.dot_log(a, b, unit)
 

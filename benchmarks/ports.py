@@ -82,7 +82,7 @@ class Machine:
 
     def use(self, instruction: Instruction, width: str) -> Use:
         """What an instruction of a loop takes; width is that of the loop's widest registers."""
-        load = self.cycles([_LOAD[_width([instruction])]]) if _loads(instruction) else 0.0
+        load = self._load(instruction) if _loads(instruction) else 0.0
         vector = _width([instruction]) != "r64" or " k" in instruction.form.replace(",", " ")
         if not vector and width != "r64" and not _stores(instruction):
             return Use(0.0, load, 0.0)  # beside vectors, plain integers cost no more than their issue
@@ -91,15 +91,26 @@ class Machine:
             return Use(ports, load, self.cycles([instruction]))
         return Use(ports, load, self.cycles([_without_memory(instruction)]) if ports else 0.0)
 
+    def _longer(self, instruction: Instruction, plain: Instruction) -> float:
+        """By how many cycles a stream of plain instructions, which saturates their ports, gets longer for one other."""
+        slot = self.cycles([plain])
+        number = max(2, math.ceil(2 * self.cycles([instruction]) / slot))  # enough to saturate; more adds errors
+        return max(0.0, self.cycles([instruction, *[plain] * number]) - number * slot)
+
     def _ports(self, instruction: Instruction, width: str) -> float:
-        """By how much a saturated stream of plain arithmetic gets longer for each of the instruction, in whole slots.
+        """What the instruction takes of the ports of plain arithmetic, in whole slots.
 
         No more slots than the time of the instruction alone has room for: a bad mix may lose more than it occupies.
         """
         slot, alone = self.cycles([_PLAIN[width]]), self.cycles([instruction])
-        number = max(2, math.ceil(2 * alone / slot))  # enough to keep the ports busy; with more, errors add up
-        longer = self.cycles([instruction, *[_PLAIN[width]] * number]) - number * slot
-        return slot * max(0, min(round(longer / slot), math.floor(alone / slot + 0.25)))
+        return slot * min(round(self._longer(instruction, _PLAIN[width]) / slot), math.floor(alone / slot + 0.25))
+
+    def _load(self, instruction: Instruction) -> float:
+        """What the instruction takes of the ports that load; a gather loads lane by lane."""
+        plain = _LOAD[_width([instruction])]
+        if "gather" not in instruction.mnemonic:
+            return self.cycles([plain])
+        return min(self._longer(instruction, plain), self.cycles([instruction]))
 
     def bound(self, loop: Sequence[Instruction]) -> Bound:
         """The least time of one turn of a loop, as docs/benchmarks.md derives it."""

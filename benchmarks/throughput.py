@@ -18,7 +18,10 @@ from benchmarks.assembly import Instruction, general_width
 
 _BODY = 480  # instructions of a loop, at least: its own counting and its jump are then below 1 %
 _LOOPS = 500
-_PLACES = 28  # of the buffer that operands in memory take turns in
+_PLACES = 28  # lines of the buffer that operands in memory take turns in
+# Two lines more: the indices of gathers and what they read. Neighbours are their best case: sixteen times the same word
+# takes longer, as do words 64 bytes apart, which share a bank of the cache.
+_INDICES, _GATHERED = _PLACES, _PLACES + 1
 # Vector registers: 1 indexes gathers, 2 and 3 are sources (not one alone: x - x waits for nothing and runs nowhere),
 # 4 … 31 are destinations, where the older encoding reaches only 4 … 15. General registers: rdx and rsi are sources,
 # r9 … r15 destinations.
@@ -41,8 +44,11 @@ class Streams:
         target = llvm.Target.from_default_triple()
         machine = target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features.flatten())
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-        self._masks = "kxnorq %k1, %k1, %k1" if features.get("avx512bw") else ""
-        self._buffer = np.zeros(64 * (_PLACES + 2), np.uint8)
+        wide = features.get("avx512bw")  # without it nothing gathers
+        self._constants = f"kxnorq %k1, %k1, %k1\nvmovdqu64 {64 * _INDICES}(%rdi), %zmm1" if wide else ""
+        self._buffer = np.zeros(64 * (_GATHERED + 2), np.uint8)
+        self._start = -self._buffer.ctypes.data % 64
+        self._buffer[self._start :].view(np.uint32)[16 * _INDICES : 16 * _GATHERED] = np.arange(16)
         self._made = 0
 
     def compile(self, stream: Sequence[Instruction], chained: bool = False) -> Stream:
@@ -61,14 +67,13 @@ class Streams:
                 turn += 1
         name = f"stream{self._made}"
         self._made += 1
-        source = "\n".join([_PROLOGUE.format(name=name, masks=self._masks), *lines, _EPILOGUE])
+        source = "\n".join([_PROLOGUE.format(name=name, constants=self._constants), *lines, _EPILOGUE])
         escaped = source.replace("\\", "\\5C").replace('"', "\\22").replace("\n", "\\0A")
         module = llvm.parse_assembly(f'module asm "{escaped}"\ndeclare void @{name}(ptr, i64)')
         self._engine.add_module(module)
         self._engine.finalize_object()
         address = self._engine.get_function_address(name)
-        start = (self._buffer.ctypes.data + 63) // 64 * 64
-        return Stream(address, start, repeats)
+        return Stream(address, self._buffer.ctypes.data + self._start, repeats)
 
 
 class Stream:
@@ -99,7 +104,7 @@ vpxor %xmm1, %xmm1, %xmm1
 vpxor %xmm2, %xmm2, %xmm2
 vpxor %xmm3, %xmm3, %xmm3
 xorl %esi, %esi
-{masks}
+{constants}
 .p2align 6
 1:"""
 _EPILOGUE = """decq %rbx
@@ -144,7 +149,7 @@ def _renamed(operand: str, turn: int, index: int, destination: bool, place: str)
     if "(" in bare:
         gathered = re.search(r"(%[xyz]mm)\d+(,\s*\d)?", bare)
         if gathered:
-            return f"(%rdi, {gathered[1]}1{gathered[2] or ''}){marks}"
+            return f"{64 * _GATHERED}(%rdi, {gathered[1]}1{gathered[2] or ''}){marks}"
         return place + marks
     if match := re.fullmatch(r"(%[xyz]mm)\d+", bare):
         vectors = _VECTORS if match[1] == "%zmm" else _OLD_VECTORS

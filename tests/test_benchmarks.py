@@ -14,8 +14,9 @@ import numba as nb
 import numpy as np
 import pytest
 
-from benchmarks import assembly, bound, ports, timing
+from benchmarks import assembly, bound, cases, ports, products, timing
 from benchmarks.assembly import Instruction
+from lns.kernels.tables import Threaded
 
 NEEDS = {
     "products": ["threadpoolctl", "universal_dtypes"], "bound": ["threadpoolctl"],
@@ -96,6 +97,39 @@ def test_a_loop_with_a_branch_has_two_ways_and_ends_before_the_outer_loop(longes
     assert len(loop) == (8 if longest else 7)
 
 
+FORMS = """
+.L1:
+	vpgatherdd	(%rdi,%zmm4,4), %zmm6 {%k1}
+	vpgatherdd	(%rdi,%zmm5,4), %zmm7 {%k2}
+	vpminsd	%zmm6, %zmm7, %zmm6
+	vmovdqa32	%zmm9, %zmm6 {%k1}
+	vmovdqa32	%zmm9, %zmm7 {%k2}
+	decq	%rax
+	jne	.L1
+.L2:
+	vpgatherdd	(%rdi,%zmm4,4), %zmm6 {%k1}
+	vpgatherdd	(%rdi,%zmm5,4), %zmm7 {%k2}
+	vpaddd	%zmm6, %zmm7, %zmm6
+	vpaddd	%zmm6, %zmm9, %zmm6
+	vmovdqa64	%zmm6, %zmm8
+	vmovdqu64	%zmm6, 64(%rsp)
+	vmovdqu64	64(%rsp), %zmm9
+	decq	%rax
+	jne	.L2
+.L3:
+	vpgatherdd	(%rdi,%zmm4,4), %zmm6 {%k1}
+	decq	%rax
+	jne	.L3
+	retq
+"""
+
+
+@pytest.mark.parametrize(("longest", "forms"), [(False, "vpaddd zmm,zmm,zmm"), (True, "vpminsd zmm,zmm,zmm")])
+def test_of_two_forms_of_a_loop_the_one_with_less_to_do_beside_copies(longest: bool, forms: str) -> None:
+    """The third loop, with fewer of the marked instructions, is no form of it."""
+    assert forms in assembly.counts(assembly.loop_with(FORMS, "vpgatherdd", longest))
+
+
 def test_the_inner_loop_is_found_and_its_instructions_counted_by_form() -> None:
     loop = assembly.loop_with(LISTING, "vpermi2w")
     assert assembly.counts(loop) == {
@@ -137,6 +171,20 @@ def test_resources_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.cycles, found.limit) == (2.0, "vpermb zmm,zmm,zmm")
 
 
+def test_a_gather_takes_as_many_loads_as_it_makes_a_stream_of_loads_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cycles(self: ports.Machine, stream: list[Instruction]) -> float:
+        gathers, loads, plain = (
+            sum(one.mnemonic == name for one in stream) for name in ("vpgatherdd", "vmovups", "vpaddd")
+        )
+        return max(6.0 * gathers, 5.5 * gathers + loads / 2, 3 * gathers + plain / 2, len(stream) / 8)
+
+    monkeypatch.setattr(ports.Machine, "__init__", lambda self: None)
+    monkeypatch.setattr(ports.Machine, "cycles", cycles)
+    gather = Instruction("vpgatherdd", ("(%rax,%zmm0,4)", "%zmm1 {%k1}"))
+    found = ports.Machine().bound([gather, gather, Instruction("vmovups", ("(%rax)", "%zmm2"))])
+    assert found.resources == {"zmm ports": 6.0, "loads": 11.5, "issue": 0.375}
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="counts the instructions of x86-64")
 def test_the_loop_of_a_compiled_kernel_is_bounded() -> None:
     @nb.njit
@@ -151,21 +199,35 @@ def test_the_loop_of_a_compiled_kernel_is_bounded() -> None:
     assert found.limit in found.resources and 0 < found.cycles == max(found.resources.values())
 
 
+def reached(first, last, number, wide):  # type: ignore[no-untyped-def]
+    pass
+
+
+def other(first, last, number):  # type: ignore[no-untyped-def]
+    pass
+
+
 def test_only_the_loops_that_a_call_reaches_count(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("kernels_of_a_test")
-    module.reached = nb.njit(lambda number, wide: number)  # type: ignore[attr-defined]
-    module.other = nb.njit(lambda number: number)  # type: ignore[attr-defined]
+    function = module.reached = Threaded(reached, 1)  # type: ignore[attr-defined]
+    module.other = Threaded(other, 1)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    before = module.reached
-    wide, narrow, other = (
+    before = function.loop
+    loops = wide, narrow, _ = tuple(
         bound.Loop(module.__name__, name, "x", 1, only)
         for name, only in (("reached", "wide"), ("reached", "not wide"), ("other", ""))
     )
-    assert bound.signatures((wide, narrow, other), lambda: module.reached(1, True)) == {wide: (nb.int64, nb.boolean)}
-    assert bound.signatures((wide, narrow, other), lambda: module.reached(1.0, False)) == {
-        narrow: (nb.float64, nb.boolean)
-    }
-    assert module.reached is before
+    turns = nb.int64, nb.int64
+    assert bound.signatures(loops, lambda: function(0, 1, 1, True)) == {wide: (*turns, nb.int64, nb.boolean)}
+    assert bound.signatures(loops, lambda: function(0, 1, 1.0, False)) == {narrow: (*turns, nb.float64, nb.boolean)}
+    assert function.loop is before
+
+
+@pytest.mark.parametrize("name", [name for name in products.units(False) if name.startswith("log")])
+def test_operands_of_log_products_stay_in_range_unless_they_are_to_leave_it(name: str) -> None:
+    unit = products.units(False)[name]
+    assert not cases.product(unit, 64, 64, 64)()[1].any()
+    assert cases.product(unit, 64, 64, 64, low=True)()[1].any() == (name == "log full F=10")  # madam8-log's cannot
 
 
 def test_rounds_are_interleaved_and_ratios_are_of_one_round() -> None:

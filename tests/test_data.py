@@ -2,9 +2,11 @@
 
 import gzip
 import struct
+from importlib.machinery import ModuleSpec
 
 import numpy as np
 import pytest
+import sklearn.datasets
 
 from sim.train import data
 from sim.train.data import DataError, Dataset
@@ -101,6 +103,35 @@ def test_digits_are_all_there():
     digits = data.load("digits")
     assert (len(digits.train_x), len(digits.test_x), digits.features, digits.classes) == (1437, 360, 64, 10)
     assert digits.train_x.max() == digits.scale
+
+
+def test_digits_are_those_of_scikit_learn():
+    digits = data.load("digits")
+    x, y = sklearn.datasets.load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(x))
+    for got, right in (
+        (np.concatenate([digits.train_x, digits.test_x]), x[order]),
+        (np.concatenate([digits.train_y, digits.test_y]), y[order]),
+    ):
+        assert np.array_equal(got, right)
+    assert digits.train_x.dtype == np.uint8 and digits.train_y.dtype == np.int64
+    assert digits.train_x.flags.c_contiguous and digits.train_y.flags.c_contiguous
+
+
+def test_digits_that_are_missing_or_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(data.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match="pip install scikit-learn"):
+        data.load("digits")
+    spec = ModuleSpec("sklearn", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(data.importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(DataError, match=r"digits\.csv\.gz.*No such file"):
+        data.load("digits")
+    path = tmp_path / "datasets" / "data" / "digits.csv.gz"
+    path.parent.mkdir(parents=True)
+    for damaged in (b"no gzip", gzip.compress(b"1,2,3\n" * 1000)[:-9], gzip.compress(b"1,2\n1,2,3\n")):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"digits\.csv\.gz"):
+            data.load("digits")
 
 
 def test_targets_out_of_range():

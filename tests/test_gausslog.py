@@ -319,7 +319,7 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 # --- memory images ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("width", [1, 4, 5, 12, 33])
+@pytest.mark.parametrize("width", [1, 4, 5, 12, 33, 64])
 def test_memory_images_round_trip(width):
     words = [random.Random(width).randrange(1 << width) for _ in range(50)] + [0, (1 << width) - 1]
     text = memh_text(words, width, "words of a test")

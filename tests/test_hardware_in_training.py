@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from verilog import planted
 
 from lns.design import load
 from lns.format import LNSFormat
 from lns.units import Units
-from sim.paths import data_dir
 from sim.train.chip import Chip
 from sim.train.loop import initial_weights
 from sim.train.rtl import RtlBackend
@@ -72,13 +72,6 @@ def test_training_in_verilog_gives_the_same_bits(name: str) -> None:
 
 
 # --- compiled units ------------------------------------------------------------------------------------------------
-
-
-def planted(folder: Path, file: str, good: str, bad: str) -> Path:
-    text = (data_dir("rtl") / file).read_text("utf-8")
-    assert text.count(good) == 1
-    (folder / file).write_text(text.replace(good, bad), "utf-8")
-    return folder
 
 
 def test_a_compiled_unit_compares_all_values_and_finds_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

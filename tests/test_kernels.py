@@ -1,10 +1,14 @@
 """Kernels against the definition: every word and every event flag."""
 
 import random
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numba
 import numpy as np
 import pytest
+from drawing import every_word, linear_dot, log_dot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,17 +16,14 @@ from lns import gausslog, kernels, load, preset_names
 from lns import reference as ref
 from lns.format import Event, LNSFormat, Rounding
 from lns.gausslog import Table, TableKind, table
-from lns.kernels import dot
+from lns.kernels import isa, product_linear, product_log, product_loops
+from lns.kernels.tables import Threaded
 from lns.units import Units
 
 F8 = LNSFormat(8, 3)
 FULL = TableKind()
 KINDS = [TableKind.parse(kind) for kind in ("full", "coarse<2>", "coarse<4>", "linear<2,6>", "mitchell")]
 ROUNDINGS = [Rounding.NEAREST, Rounding.DOWN]
-
-
-def every_word(fmt):
-    return np.arange(1 << fmt.bits, dtype=fmt.dtype)
 
 
 def every_pair(fmt):
@@ -164,17 +165,6 @@ def test_words_of_another_dtype_are_refused(call):
 
 
 # --- dot products ----------------------------------------------------------------------------------------------------
-
-
-def linear_dot(a, b=None, rom_bits=8, guard=12, bits=24, lanes=16):
-    a, b = LNSFormat.parse(a), LNSFormat.parse(b or a)
-    rom = gausslog.antilog_rom(max(a.frac_bits, b.frac_bits), rom_bits)
-    return ref.LinearDot(a, b, rom, rom_bits, guard, bits, lanes)
-
-
-def log_dot(a, b=None, acc="lns<15,8>", offset=0, lanes=16, kind="full"):
-    a, b, acc = LNSFormat.parse(a), LNSFormat.parse(b or a), LNSFormat.parse(acc)
-    return ref.LogDot(a, b, acc, offset, table(TableKind.parse(kind), acc.frac_bits), lanes)
 
 
 def compare_dots(a, b, unit, elements=None):
@@ -416,34 +406,93 @@ def two_threads():
     numba.set_num_threads(before)
 
 
+class Watched:
+    """Stands for a compiled loop: notes who runs which turns, and holds a thread's first until all threads have one."""
+
+    def __init__(self, loop, threads):
+        self.loop, self.barrier, self.parts = loop, threading.Barrier(threads), {}
+
+    def __call__(self, first, last, *arguments):
+        mine = self.parts.setdefault(threading.get_ident(), [])
+        mine.append((first, last))
+        if len(mine) == 1:
+            self.barrier.wait(60)
+        self.loop(first, last, *arguments)
+
+
+PRODUCT_LOOPS = {
+    "vector": [product_linear._bytes, product_linear._floats, product_log._products],
+    "portable": [product_loops._linear, product_loops._log],
+}
+
+
 @pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("path", PRODUCT_LOOPS)
 @pytest.mark.parametrize(
-    ("unit", "parallel"),
+    "unit",
     [
-        (linear_dot("lns<8,3>"), "_linear_parallel"),
-        (linear_dot("lns<8,3>", bits=15), "_linear_parallel"),
-        (linear_dot("lns<16,10>", "lns<13,9>", rom_bits=14, guard=20, bits=40), "_linear_parallel"),
-        (log_dot("lns<8,3>"), "_log_parallel"),
-        (log_dot("lns<16,10>", acc="lns<16,10>", offset=2, lanes=4), "_log_parallel"),
+        linear_dot("lns<8,3>"),
+        linear_dot("lns<8,3>", bits=15),
+        linear_dot("lns<16,10>", "lns<13,9>", rom_bits=14, guard=20, bits=40),
+        log_dot("lns<8,3>"),
+        log_dot("lns<16,10>", acc="lns<16,10>", offset=2, lanes=4),
     ],
 )
-def test_the_number_of_threads_does_not_matter(unit, parallel, monkeypatch):
-    loop, calls = getattr(dot, parallel), []
-    monkeypatch.setattr(dot, parallel, lambda *args: (calls.append(1), loop(*args)))
+def test_the_number_of_threads_does_not_matter(unit, path, monkeypatch):
+    """Every thread takes turns, all turns are taken once, one thread is the caller's own, and the bits are the same."""
+    if path == "vector" and isa.VECTOR is None:
+        pytest.skip("no vectors here")
+    monkeypatch.setenv("LNS_KERNELS", "portable" if path == "portable" else isa.VECTOR)
     rng = np.random.default_rng(0)
     a, b = moderate(unit.a, (131, 129), rng), moderate(unit.b, (129, 127), rng)
     run = kernels.dot_linear if isinstance(unit, ref.LinearDot) else kernels.dot_log
-    assert a.shape[0] * a.shape[1] * b.shape[1] >= 1 << 21
-    two = run(a, b, unit)
-    assert calls, "the product did not go parallel"
-    numba.set_num_threads(1)
-    one = run(a, b, unit)
-    assert len(calls) == 1, "one thread went parallel"
-    assert np.array_equal(one[0], two[0]) and np.array_equal(one[1], two[1])
-    numba.set_num_threads(2)
-    compare_dots(
-        a, b, unit, [(int(rng.integers(131)), int(rng.integers(127))) for _ in range(60)] + [(0, 0), (130, 126)]
-    )
+    loops, results = [(threaded, threaded.loop) for threaded in PRODUCT_LOOPS[path]], []
+    for threads in (1, 2):
+        numba.set_num_threads(threads)
+        for threaded, loop in loops:
+            monkeypatch.setattr(threaded, "loop", Watched(loop, threads))
+        results.append(run(a, b, unit))
+        (parts,) = [threaded.loop.parts for threaded, _ in loops if threaded.loop.parts]
+        assert len(parts) == threads and threading.get_ident() in parts
+        taken = sorted(part for some in parts.values() for part in some)
+        firsts, lasts = zip(*taken, strict=True)
+        assert firsts == (0, *lasts[:-1]) and all(first < last for first, last in taken)
+        assert (len(taken) == 1) == (threads == 1)
+    for threaded, loop in loops:
+        monkeypatch.setattr(threaded, "loop", loop)
+    assert all(np.array_equal(one, two) for one, two in zip(*results, strict=True))
+    some = [(int(rng.integers(131)), int(rng.integers(127))) for _ in range(60)]
+    compare_dots(a, b, unit, [*some, (0, 0), (130, 126)])
+
+
+def _meet(first, last, knocks, tries):
+    """Turns that knock until all the others have begun, too, or so many times."""
+    for i in range(first, last):
+        for _ in range(tries):
+            knocks[i] += 1
+            if knocks.min() > 0:
+                break
+
+
+def knocks(tries):
+    """How often each of two turns knocked: on one thread, then on two."""
+    meet, out = Threaded(_meet, 1), []
+    for threads in (1, 2):
+        numba.set_num_threads(threads)
+        out.append(np.zeros(2, np.int64))
+        meet(1, 2, out[-1], 5 if threads == 1 else tries)
+    return out
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_compiled_loops_run_at_the_same_time(tmp_path, monkeypatch):
+    """In a process of its own with an empty cache, where the loop is first compiled and run for one thread."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    tries = 1 << 31  # some seconds of waiting
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        alone, together = pool.submit(knocks, tries).result()
+    assert alone.tolist() == [5, 1]
+    assert together.max() < tries
 
 
 # --- linear to log ---------------------------------------------------------------------------------------------------

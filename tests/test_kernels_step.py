@@ -371,18 +371,19 @@ def threaded_calls():
 @pytest.mark.parametrize("name", ["convert", "linear_to_log", "update", "encode", "decode"])
 def test_the_number_of_threads_does_not_matter(name, monkeypatch):
     loop, call = threaded_calls()[name]
-    assert loop.serial.py_func.__qualname__ != loop.parallel.py_func.__qualname__  # Numba's cache goes by it
-    parallel, calls = loop.parallel, []
-    monkeypatch.setattr(loop, "least", 300_001)
-    monkeypatch.setattr(loop, "parallel", lambda *arguments: (calls.append(1), parallel(*arguments)))
-    two = call()
-    assert calls, "it did not take threads"
+    compiled, parts = loop.loop, []
+    monkeypatch.setattr(loop, "least", 30_000)
+    monkeypatch.setattr(loop, "loop", lambda *arguments: (parts.append(arguments[:2]), compiled(*arguments)))
+    two, shared = call(), sorted(parts)
+    assert len(shared) == 16, "it did not take threads"
+    assert shared[0][0] == 0 and all(end == begin for (_, end), (begin, _) in itertools.pairwise(shared))
     numba.set_num_threads(1)
+    parts.clear()
     one = call()
     numba.set_num_threads(2)
     monkeypatch.setattr(loop, "least", 300_002)
     few = call()
-    assert len(calls) == 1, "one thread, or few elements, went parallel"
+    assert parts == 2 * [(0, shared[-1][1])], "one thread, or few elements, took threads"
     assert equal(one, two) and equal(few, two)
 
 
@@ -390,7 +391,7 @@ def compiled_forms():
     modules = (codec, elementwise, loss, tables, to_log, update)
     found = {id(value): value for module in modules for value in vars(module).values()}
     return sum(len(value.signatures) for value in found.values() if hasattr(value, "signatures")) + sum(
-        len(value.serial.signatures) for value in found.values() if isinstance(value, tables.Threaded)
+        len(value.loop.signatures) for value in found.values() if isinstance(value, tables.Threaded)
     )
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from verilog import planted
 
 from lns.design import load
 from lns.format import LNSFormat
@@ -168,16 +169,6 @@ def test_every_file_is_a_target() -> None:
 # --- verdicts ------------------------------------------------------------------------------------------------------
 
 
-def planted(folder: Path, file: str, *changes: tuple[str, str]) -> Settings:
-    """Verilog of the package with something changed in it."""
-    text = (data_dir("rtl") / file).read_text("utf-8")
-    for before, after in changes:
-        assert before in text
-        text = text.replace(before, after)
-    (folder / file).write_text(text, "utf-8")
-    return Settings(jobs=2, rtl_dir=folder)
-
-
 def verdicts(score: command.Score, after: str) -> set[str]:
     return {one.verdict for one in score.outcomes if one.mutant.after == after}
 
@@ -194,9 +185,9 @@ def one_vector(exercise: Exercise, folder: Path, seed: int, rtl_dir: Path | None
 
 def test_an_equivalent_mutant_is_recognised(tmp_path: Path) -> None:
     # with 0 ^ 0 and 0 | 0 alike, and a term that is never used
-    settings = planted(tmp_path, "lns_relu.v", ("assign word_o = a_i;", "assign word_o = a_i ^ (a_i & '0);"))
+    rtl = planted(tmp_path, "lns_relu.v", "assign word_o = a_i;", "assign word_o = a_i ^ (a_i & '0);")
     exercise = Exercise(Relu(LNSFormat.parse("ulns<5,2>")))
-    score = mutate("lns_relu", [exercise], settings)
+    score = mutate("lns_relu", [exercise], Settings(jobs=2, rtl_dir=rtl))
     assert verdicts(score, "assign word_o = a_i | (a_i & '0);") == {"equivalent"}
     assert verdicts(score, "assign word_o = a_i ^ (a_i & '1);") == {"caught"}
     # the same where not all values are compared: proven
@@ -236,9 +227,9 @@ def test_the_package_explains_only_what_exists() -> None:
 
 
 def test_a_bench_that_fails_without_a_fault(tmp_path: Path) -> None:
-    settings = planted(tmp_path, "lns_mul.v", ("- Bias", "+ Bias"))
+    rtl = planted(tmp_path, "lns_mul.v", "- Bias", "+ Bias")
     with pytest.raises(VerifyError, match=r"failed.*without a fault"):
-        mutate("lns_mul", [Exercise(Mul(LNSFormat.parse("lns<6,2>")))], settings)
+        mutate("lns_mul", [Exercise(Mul(LNSFormat.parse("lns<6,2>")))], Settings(jobs=2, rtl_dir=rtl))
 
 
 @pytest.mark.parametrize(

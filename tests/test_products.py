@@ -1,7 +1,7 @@
 """Matrix products on every path of the kernels against the definition: words and events.
 
-The definition judges the transcription wherever Python's integers reach, and the transcription judges the kernels:
-on every path that a process has, and in a process of its own on the one for AVX2.
+The transcription judges, which tests/test_transcription.py checks: on every path that a process has, and in a process
+of its own on the one for AVX2.
 """
 
 import gc
@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing import get_context
 from unittest import mock
 
@@ -18,114 +18,28 @@ import numba
 import numpy as np
 import pytest
 import transcription
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from drawing import (
+    KINDS,
+    LAYOUTS,
+    STYLES,
+    cases,
+    corners,
+    every_word,
+    laid_out,
+    linear_dot,
+    log_dot,
+    name_of,
+    operands,
+    pairs_of_states,
+    preset_dots,
+)
+from hypothesis import given, settings
 from numba.core.dispatcher import Dispatcher
 
-from lns import gausslog, kernels, load, preset_names
-from lns import reference as ref
-from lns.format import Event, LNSFormat
-from lns.gausslog import Table, TableKind, table
+from lns import kernels, load
+from lns.format import Event
 from lns.kernels import isa
 from lns.reference import LinearDot, LogDot
-from lns.units import Units
-
-KINDS = ["full", "coarse<1>", "coarse<3>", "coarse<7>", "linear<2,6>", "linear<4,3>", "mitchell"]
-WIDTHS = [1, 10, 15, 16, 17, 31, 32, 33, 63, 64, 65]
-
-
-def linear_dot(a, b=None, rom_bits=8, guard=12, bits=24, lanes=16):
-    a, b = LNSFormat.parse(a), LNSFormat.parse(b or a)
-    rom = gausslog.antilog_rom(max(a.frac_bits, b.frac_bits), rom_bits)
-    return LinearDot(a, b, rom, rom_bits, guard, bits, lanes)
-
-
-def log_dot(a, b=None, acc="lns<15,8>", offset=0, lanes=16, kind="full"):
-    a, b, acc = LNSFormat.parse(a), LNSFormat.parse(b or a), LNSFormat.parse(acc)
-    return LogDot(a, b, acc, offset, table(TableKind.parse(kind), acc.frac_bits), lanes)
-
-
-def name_of(unit):
-    if isinstance(unit, LinearDot):
-        return f"{unit.a}-{unit.b}-linear-{unit.rom_bits}-{unit.guard}-{unit.bits}-{unit.lanes}"
-    return f"{unit.a}-{unit.b}-{unit.acc}-{unit.offset}-{unit.table.kind}-{unit.lanes}"
-
-
-def preset_dots():
-    """The dot products of a training step (forward, gradient, backward) on every preset, each once."""
-    out = {}
-    for name in preset_names():
-        formats, units = load(name).formats, Units(load(name))
-        pairs = (formats.activation, formats.operand), (formats.error, formats.activation)
-        for pair in (*pairs, (formats.error, formats.operand)):
-            unit = units.dot(*pair)
-            out.setdefault(name_of(unit), unit)
-    return list(out.values())
-
-
-def every_word(fmt):
-    return np.arange(1 << fmt.bits, dtype=fmt.dtype)
-
-
-def corners(fmt):
-    """Both zeros, the smallest and largest words, 1.0 and its neighbours, with either sign."""
-    codes = [0, 1, fmt.bias - 1, fmt.bias, min(fmt.bias + 1, fmt.max_code), fmt.max_code]
-    return np.unique(np.array([code | sign for code in codes for sign in (0, fmt.sign_bit)], fmt.dtype))
-
-
-STYLES = ["any", "corners", "twins", "octaves", "high", "low", "zeros"]
-
-
-def draw_words(fmt, shape, rng, style, centre):
-    """Random words: of all kinds, or about a code such that sums cancel, or of the largest, least, or mostly zeros."""
-    if style == "corners":
-        return rng.choice(corners(fmt), shape)
-    octave = 1 << fmt.frac_bits
-    codes = {
-        "any": lambda: rng.integers(0, fmt.max_code + 1, shape),
-        "twins": lambda: centre - rng.integers(0, 2, shape),
-        "octaves": lambda: centre + rng.integers(-2 * octave, 2 * octave, shape),
-        "high": lambda: fmt.max_code - rng.integers(0, 2 * octave, shape),
-        "low": lambda: 1 + rng.integers(0, 2 * octave, shape),
-        "zeros": lambda: rng.integers(0, fmt.max_code + 1, shape) * (rng.random(shape) < 0.2),
-    }[style]()
-    codes = np.where(rng.random(shape) < 0.05, 0, np.clip(codes, 0, fmt.max_code))
-    return (codes | np.where(rng.random(shape) < 0.5, fmt.sign_bit, 0)).astype(fmt.dtype)
-
-
-def operands(unit, shape, rng, *styles):
-    """Random a, b of a product (M, K, N); about the centre their products lie where the accumulator sees their bits."""
-    octave = unit.largest_octave - 3 if isinstance(unit, LinearDot) else unit.offset
-    m, k, n = shape
-    out = []
-    for fmt, size, style in zip((unit.a, unit.b), ((m, k), (k, n)), styles * (3 - len(styles)), strict=True):
-        half = (octave << fmt.frac_bits) // 2
-        out.append(draw_words(fmt, size, rng, style, int(np.clip(fmt.bias + half, 1, fmt.max_code))))
-    return out
-
-
-LAYOUTS = {
-    "C": (1, 1, "C"),
-    "Fortran": (1, 1, "F"),
-    "row step": (3, 1, "C"),
-    "column step": (1, 2, "C"),
-    "rows backwards": (-1, 1, "C"),
-    "columns backwards": (1, -1, "F"),
-    "backwards by steps": (-2, -3, "C"),
-    "read-only": (1, 1, "C"),
-}
-
-
-def laid_out(words, layout, rng):
-    """The same words as a view of a larger array, whose others must not be read."""
-    row, column, order = LAYOUTS[layout]
-    shape = words.shape[0] * abs(row) + 2, words.shape[1] * abs(column) + 3
-    everything = rng.integers(0, np.iinfo(words.dtype).max, shape, words.dtype, endpoint=True)
-    inner = np.asarray(everything, order=order)[1:-1, 1:-2][:: abs(row), :: abs(column)]
-    view = inner[:: 1 if row > 0 else -1, :: 1 if column > 0 else -1]
-    view[...] = words
-    view.flags.writeable = layout != "read-only"
-    return view
 
 
 def on(path):
@@ -152,107 +66,6 @@ def check(a, b, unit):
                 f" {some[tuple(wrong[0])]}, expected {expected[tuple(wrong[0])]}"
             )
     return Event(int(np.bitwise_or.reduce(right[1], axis=None)))
-
-
-# --- the transcription against the definition -------------------------------------------------------------------------
-
-
-def check_transcription(a, b, unit):
-    definition = ref.dot_linear if isinstance(unit, LinearDot) else ref.dot_log
-    rows, columns = a.tolist(), b.T.tolist()
-    expected = np.array([definition(row, column, unit) for row in rows for column in columns])
-    for got, right in zip(transcription.dot(a, b, unit), expected.T, strict=True):
-        assert np.array_equal(got.reshape(-1), right)
-    return Event(int(np.bitwise_or.reduce(expected[:, 1])))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("fmt", ["lns<6,2>", "lns<7,3>", "lns<7,5>", "lns<5,0>"])
-def test_transcribed_log_adds(fmt, kind):
-    fmt = LNSFormat.parse(fmt)
-    adder, every = table(TableKind.parse(kind), fmt.frac_bits), every_word(fmt)
-    a, b = np.repeat(every, every.size), np.tile(every, every.size)
-    got = transcription.add_words(a, b, fmt, adder)
-    for i, pair in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
-        word, event = ref.add(*pair, fmt, adder)
-        assert (got[0][i], got[1][i]) == (word, ref.accumulator_event(event)), pair
-
-
-SMALL = [
-    linear_dot("lns<6,2>", rom_bits=4, guard=3, bits=6, lanes=1),
-    linear_dot("lns<7,3>", "lns<6,1>", rom_bits=9, guard=20, bits=40),
-    linear_dot("lns<6,0>", "lns<7,5>", rom_bits=1, guard=0, bits=2, lanes=2),
-    log_dot("lns<6,2>", acc="lns<6,2>", lanes=1),
-    log_dot("lns<7,3>", "lns<6,1>", acc="lns<9,5>", offset=3, lanes=1),
-    log_dot("lns<6,0>", "lns<7,3>", acc="lns<12,3>", offset=-20),
-]
-
-
-@pytest.mark.parametrize("unit", SMALL, ids=name_of)
-def test_transcribed_products(unit):
-    check_transcription(every_word(unit.a)[:, None], every_word(unit.b)[None, :], unit)
-
-
-def pairs_of_states(fmt, states, products):
-    """a, b whose products of lns words leave each state in the accumulator of that format and add each product."""
-    a = np.stack([states, np.full(states.size, fmt.bias)], axis=1).astype(fmt.dtype)
-    return a, np.stack([np.full(products.size, fmt.bias), products]).astype(fmt.dtype)
-
-
-@pytest.mark.parametrize("lanes", [1, 2])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("fmt", ["lns<6,2>", "lns<7,3>"])
-def test_transcribed_steps_of_a_log_accumulator(fmt, kind, lanes):
-    unit = log_dot(fmt, acc=fmt, lanes=lanes, kind=kind)
-    every = every_word(unit.acc)
-    check_transcription(*pairs_of_states(unit.acc, every, every), unit)
-
-
-@pytest.mark.parametrize("lanes", [1, 2, 4])
-@pytest.mark.parametrize("unit", [
-    linear_dot("lns<4,1>", rom_bits=3, guard=3, bits=5), log_dot("lns<4,1>", acc="lns<5,2>"),
-    log_dot("lns<4,1>", acc="lns<4,1>", offset=1, kind="mitchell"),
-], ids=name_of)  # fmt: skip
-def test_transcribed_dots_of_three(unit, lanes):
-    every = every_word(unit.a)
-    a = np.stack(np.meshgrid(every, every, every), axis=-1).reshape(-1, 3)
-    b = np.array([[7, 4, 15, 1], [7, 7, 7, 9], [7, 6, 3, 0]], np.uint8)
-    assert check_transcription(a, b, replace(unit, lanes=lanes)) & Event.ACC_SATURATE
-
-
-@pytest.mark.parametrize("lanes", [1, 2, 4, 8, 32])
-@pytest.mark.parametrize("k", [0, 1, 31, 100])
-def test_transcribed_long_dots(k, lanes):
-    rng = np.random.default_rng(k)
-    for unit in (
-        linear_dot("lns<8,3>", bits=14, lanes=lanes),
-        linear_dot("lns<16,10>", "lns<13,9>", 14, 20, 24, lanes),
-        log_dot("lns<8,3>", acc="lns<9,4>", lanes=lanes, kind="coarse<2>"),
-        log_dot("lns<12,6>", "lns<8,3>", acc="lns<13,7>", offset=4, lanes=lanes),
-    ):
-        for style in STYLES:
-            check_transcription(*operands(unit, (3, k, 4), rng, style), unit)
-
-
-def test_transcription_of_another_table_or_order_or_width_is_seen():
-    """What judges the kernels tells apart what they could get wrong, with the words that the tests draw."""
-    rng, unit = np.random.default_rng(0), log_dot("lns<8,3>", acc="lns<12,5>", lanes=4)
-    a, b = operands(unit, (20, 21, 20), rng, "octaves")
-    right, swapped = transcription.dot(a, b, unit), np.r_[1, 0, 2:21]
-    roms = {name: rom.copy() for name, rom in unit.table.roms.items()}
-    for name in roms:
-        flipped = roms | {name: roms[name] ^ (np.arange(roms[name].size) == 40)}
-        other = replace(unit, table=Table(unit.table.kind, 5, flipped))
-        assert (transcription.dot(a, b, other)[0] != right[0]).any()
-    assert (transcription.dot(a[:, swapped], b[swapped], unit)[0] != right[0]).any()
-    assert (transcription.dot(a, b, replace(unit, lanes=8))[0] != right[0]).any()
-    linear = linear_dot("lns<8,3>", bits=14, lanes=2)
-    a, b = operands(linear, (20, 21, 20), rng, "octaves")
-    right = transcription.dot(a, b, linear)
-    assert right[1].any() and not right[1].all()
-    assert (transcription.dot(a[:, swapped[::-1]], b[swapped[::-1]], linear)[0] != right[0]).any()
-    for other in (replace(linear, bits=15), replace(linear, lanes=4)):
-        assert (transcription.dot(a, b, other)[0] != right[0]).any()
 
 
 # --- the kernels: every product ---------------------------------------------------------------------------------------
@@ -298,8 +111,8 @@ def test_every_step_of_a_log_accumulator(fmt, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("frac_bits", range(0, 11, 2))
+@pytest.mark.parametrize("kind", ["full", "coarse<3>", "linear<4,3>", "mitchell"])
+@pytest.mark.parametrize("frac_bits", [0, 5, 10])
 def test_every_step_of_12_bit_log_accumulators(frac_bits, kind):
     """All 2**24 pairs."""
     fmt = f"lns<12,{frac_bits}>"
@@ -341,6 +154,46 @@ def test_every_sum_of_two_8_bit_words_and_a_product(unit, lanes):
     near_one = unit.b.bias + np.array([[0], [3]])
     b = np.concatenate([np.broadcast_to(near_one, (2, third.size)), third[None, :]]).astype(unit.b.dtype)
     check(a, b, replace(unit, lanes=lanes))
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize(("fmt", "kind"), [("lns<8,3>", "full"), ("lns<10,4>", "coarse<2>"), ("lns<16,10>", "full")])
+def test_sums_that_leave_the_range_at_one_end(fmt, kind, lanes):
+    """Products of which none underflows or saturates, but a sum does, before another product meets it."""
+    unit = log_dot(fmt, acc=fmt, lanes=lanes, kind=kind)
+    octave, sign, one = 1 << unit.acc.frac_bits, unit.acc.sign_bit, np.full((3, 17), unit.acc.bias, unit.acc.dtype)
+    low, high = np.arange(2, octave), unit.acc.max_code - np.arange(octave // 2)
+    under = np.stack([low, low - 1 | sign, low], axis=1).astype(unit.acc.dtype)
+    over = np.stack([high, high, high - octave | sign], axis=1).astype(unit.acc.dtype)
+    assert check(under, one, unit) == Event.ACC_UNDERFLOW
+    assert check(over, one, unit) == Event.ACC_SATURATE
+
+
+@pytest.mark.parametrize(("fmt", "kind"), [("lns<8,3>", "full"), ("lns<10,4>", "coarse<2>"), ("lns<16,10>", "full")])
+def test_products_that_leave_the_range_at_one_end(fmt, kind):
+    """By little, beside a product that is near enough to feel it: the range rule comes before the sum."""
+    unit = log_dot(fmt, acc=fmt, lanes=1, kind=kind)
+    bias, sign, largest = unit.acc.bias, unit.acc.sign_bit, unit.acc.max_code
+    near = np.arange(1, 1 << (unit.acc.frac_bits + 1))[:200]
+    for beyond in (0, 1, 3):
+        ends = {
+            Event.ACC_UNDERFLOW: (near, 1, bias - 1 - beyond),
+            Event.ACC_SATURATE: (largest - near | sign, largest, bias + 1 + beyond),
+        }
+        for event, (first, x, y) in ends.items():
+            a = np.stack([first, np.full(first.size, x)], axis=1).astype(unit.a.dtype)
+            assert check(a, np.repeat([[bias], [y]], 17, axis=1).astype(unit.b.dtype), unit) == event
+
+
+@pytest.mark.parametrize("guard", [0, 6, 12, 24, 29])
+@pytest.mark.parametrize("pair", [("lns<3,0>", "lns<3,1>"), ("lns<8,0>", "lns<8,3>"), ("lns<8,3>", "lns<8,1>")])
+def test_zeros_of_a_linear_accumulator(pair, guard):
+    """Zeros times all words before and after all products: a zero must vanish beside any word, for few octaves, too."""
+    for bits in (guard + 2, guard + 10):
+        unit = linear_dot(*pair, guard=guard, bits=bits, lanes=1)
+        a = np.zeros((1 << unit.a.bits, 3), unit.a.dtype)
+        a[:, 1], a[:, 2] = every_word(unit.a), unit.a.sign_bit
+        check(a, np.repeat(every_word(unit.b)[None, :], 3, axis=0), unit)
 
 
 def sum_of_powers(unit, value, terms):
@@ -426,63 +279,6 @@ def test_layouts(unit, layout):
     check(view_a, view_b[::-1][:, [0] * 20], unit)
 
 
-@dataclass(frozen=True)
-class Case:
-    """One random product."""
-
-    unit: LinearDot | LogDot
-    shape: tuple[int, int, int]
-    styles: tuple[str, str]
-    layouts: tuple[str, str]
-    seed: int
-
-    def __repr__(self):
-        return f"Case({name_of(self.unit)}, {self.shape}, {self.styles}, {self.layouts}, seed={self.seed})"
-
-
-@st.composite
-def formats(draw, most_frac_bits):
-    bits = draw(st.one_of(st.just(8), st.integers(3, 16), st.integers(3, 20)))
-    return LNSFormat(bits, draw(st.integers(0, min(bits - 2, most_frac_bits))))
-
-
-@st.composite
-def linear_dots(draw, lanes):
-    a, b = draw(formats(18)), draw(formats(18))
-    rom_bits, guard = draw(st.integers(1, 24)), draw(st.sampled_from([*range(18), *range(0, 49, 4)]))
-    most = 62 - (lanes - 1).bit_length()
-    guard = min(guard, most - 2)
-    bits = draw(st.one_of(st.integers(guard + 2, min(guard + 4, most)), st.integers(guard + 2, most)))
-    return LinearDot(a, b, gausslog.antilog_rom(max(a.frac_bits, b.frac_bits), rom_bits), rom_bits, guard, bits, lanes)
-
-
-@st.composite
-def log_dots(draw, lanes):
-    a, b = draw(formats(12)), draw(formats(12))
-    f = draw(st.integers(max(a.frac_bits, b.frac_bits), 12))
-    acc = LNSFormat(draw(st.integers(f + 2, 20)), f)
-    assume(max(fmt.code_bits + f - fmt.frac_bits for fmt in (a, b)) <= 25)
-    largest = (a.max_raw >> a.frac_bits) + (b.max_raw >> b.frac_bits) - (acc.max_raw >> f)
-    fitting = st.integers(-3, 3).map(lambda octaves: max(-1 << (24 - f), min(largest + octaves, 1 << (24 - f))))
-    offset = draw(st.one_of(st.just(0), st.integers(-12, 12), fitting))
-    kind = draw(st.one_of(
-        st.just("full"), st.integers(0, 7).map("coarse<{}>".format), st.just("mitchell"),
-        st.sampled_from(["linear<1,1>", "linear<3,6>", "linear<5,9>"]),
-    ))  # fmt: skip
-    return LogDot(a, b, acc, offset, table(TableKind.parse(kind), f), lanes)
-
-
-@st.composite
-def cases(draw):
-    lanes = draw(st.sampled_from([1, 2, 4, 8, 16, 32]))
-    unit = draw(st.one_of(linear_dots(lanes), log_dots(lanes)))
-    m, n = draw(st.sampled_from(range(21))), draw(st.sampled_from([*WIDTHS, *range(71)]))
-    k = draw(st.sampled_from([1, 3, 5, lanes - 1, lanes, lanes + 1, 2 * lanes + 3, *range(0, 150, 7)]))
-    styles, layouts = st.sampled_from([*STYLES, "twins", "octaves", "octaves", "high"]), st.sampled_from(list(LAYOUTS))
-    two = draw(st.tuples(styles, styles)), draw(st.tuples(layouts, layouts))
-    return Case(unit, (m, k, n), *two, draw(st.integers(0, 2**32 - 1)))
-
-
 def check_case(case):
     rng = np.random.default_rng(case.seed)
     a, b = operands(case.unit, case.shape, rng, *case.styles)
@@ -497,7 +293,7 @@ def test_any_product(case):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@settings(max_examples=10000)
+@settings(max_examples=3000)
 @given(cases())
 def test_any_of_many_products(case):
     check_case(case)
@@ -567,7 +363,7 @@ def test_the_paths():
 
 @pytest.mark.parametrize(
     "some",
-    ["paths or every_width or any_product", pytest.param("not process and not transcribed", marks=pytest.mark.slow)],
+    ["paths or every_width", pytest.param("not process", marks=pytest.mark.slow)],
 )
 @pytest.mark.timeout(1800)
 def test_avx2_in_a_process_of_its_own(some):

@@ -8,6 +8,7 @@ import types
 from dataclasses import replace
 
 import pytest
+from verilog import planted
 
 from lns import LNSFormat, load, reference
 from lns.design import preset_names
@@ -27,8 +28,9 @@ from sim.verify.unit import VerifyError
 from sim.verify.units import instances
 from sim.verify.units.add import Add
 from sim.verify.units.convert import Convert
-from sim.verify.units.dot import DotLog, Product
+from sim.verify.units.dot import DotLog
 from sim.verify.units.elementwise import Maximum, Mul
+from sim.verify.units.product import Product
 
 needs_tools = pytest.mark.skipif(
     shutil.which("yosys") is None or shutil.which("berkeley-abc") is None, reason="apt install yosys berkeley-abc"
@@ -327,16 +329,6 @@ def test_all_that_can_be_proven_of_a_design_is(design):
 # --- refutations
 
 
-def planted(folder, module, right, wrong):
-    """The Verilog with one change."""
-    rtl = folder / "rtl"
-    shutil.copytree(data_dir("rtl"), rtl)
-    text = (rtl / f"{module}.v").read_text()
-    assert text.count(right) == 1
-    (rtl / f"{module}.v").write_text(text.replace(right, wrong))
-    return rtl
-
-
 def refuted(unit, rtl=None):
     """The counterexample, whose operands the definition is asked about again."""
     proof = prove(unit, 120, rtl)
@@ -362,7 +354,7 @@ BUGS = [
 @needs_tools
 @pytest.mark.parametrize(("unit", "module", "right", "wrong"), BUGS, ids=[f"{b[1]} {b[3]}" for b in BUGS])
 def test_planted_bugs_are_refuted(tmp_path, unit, module, right, wrong):
-    refuted(unit, planted(tmp_path, module, right, wrong))
+    refuted(unit, planted(tmp_path, f"{module}.v", right, wrong))
 
 
 # products and sums of which all raise all events
@@ -396,7 +388,7 @@ STEP_BUGS = [
 @needs_tools
 @pytest.mark.parametrize(("unit", "right", "wrong"), STEP_BUGS, ids=[f"{b[0].module} {b[2]}" for b in STEP_BUGS])
 def test_planted_bugs_of_a_step_are_refuted(tmp_path, unit, right, wrong):
-    proof = prove(unit, 120, planted(tmp_path, unit.module, right, wrong))
+    proof = prove(unit, 120, planted(tmp_path, f"{unit.module}.v", right, wrong))
     assert proof.verdict == "refuted" and proof.counterexample.expected != proof.counterexample.got
     assert proof.given == ()  # the counterexample holds with the parts as they are
 
@@ -413,13 +405,13 @@ def test_planted_bugs_of_a_step_are_refuted(tmp_path, unit, right, wrong):
     ids=["operands in another order", "a tree that never rests"],
 )  # fmt: skip
 def test_a_step_that_is_right_with_its_parts_only_is_proven(tmp_path, right, wrong):
-    proof = prove(SMALL_LOG, 120, planted(tmp_path, "lns_dot_log", right, wrong))
+    proof = prove(SMALL_LOG, 120, planted(tmp_path, "lns_dot_log.v", right, wrong))
     assert proof.verdict == "proven" and proof.given == ()
 
 
 @needs_tools
 def test_a_state_that_is_not_known_is_an_error(tmp_path):
-    rtl = planted(tmp_path, "lns_dot_log", "always_ff @(posedge clk_i) begin", "always_latch begin")
+    rtl = planted(tmp_path, "lns_dot_log.v", "always_ff @(posedge clk_i) begin", "always_latch begin")
     with pytest.raises(VerifyError, match="is no flip-flop"):
         prove(SMALL_LOG, 120, rtl)
     text = (data_dir("rtl") / "lns_dot_log.v").read_text()
@@ -430,7 +422,7 @@ def test_a_state_that_is_not_known_is_an_error(tmp_path):
 
 @needs_tools
 def test_a_change_that_changes_nothing_is_proven(tmp_path):
-    rtl = planted(tmp_path, "lns_add", "code_a >= code_b", "code_a > code_b")
+    rtl = planted(tmp_path, "lns_add.v", "code_a >= code_b", "code_a > code_b")
     assert prove(Add(L83, TableKind()), 120, rtl).verdict == "proven"
 
 
@@ -483,13 +475,13 @@ def test_parts_with_other_tables_are_an_error():
 @needs_tools
 def test_verilog_that_yosys_refuses_is_an_error(tmp_path):
     with pytest.raises(VerifyError, match="Yosys: "):
-        prove(Mul(L83), 120, planted(tmp_path, "lns_mul", "endmodule", "endmodul"))
+        prove(Mul(L83), 120, planted(tmp_path, "lns_mul.v", "endmodule", "endmodul"))
 
 
 @needs_tools
 def test_a_register_is_an_error(tmp_path):
     kept = "always_ff @(posedge a_i[0]) word_o <= a_i;"
-    rtl = planted(tmp_path, "lns_relu", "assign word_o = a_i[BITS-1] ? '0 : a_i;", kept)
+    rtl = planted(tmp_path, "lns_relu.v", "assign word_o = a_i[BITS-1] ? '0 : a_i;", kept)
     with pytest.raises(VerifyError, match="only a combinational unit"):
         prove(of_design("lns_relu"), 120, rtl)
 
@@ -509,7 +501,7 @@ def test_command(capsys, tmp_path):
     code, out, _ = run(capsys, "madam8", "--unit", "lns_mul", "--keep", str(tmp_path / "kept"))
     assert code == 0 and "proven" in out
     assert list((tmp_path / "kept").glob("*/verilog.aig"))
-    rtl = planted(tmp_path, "lns_mul", "+ CalcBits'(code_b)", "- CalcBits'(code_b)")
+    rtl = planted(tmp_path, "lns_mul.v", "+ CalcBits'(code_b)", "- CalcBits'(code_b)")
     code, out, _ = run(capsys, "madam8", "--unit", "lns_mul", "--rtl", str(rtl))
     assert code == 1 and "REFUTED" in out and "a_i = 0x" in out and "definition" in out
     code, out, _ = run(capsys, "madam8", "--unit", "lns_mul", "--rtl", str(rtl), "--json")
@@ -521,7 +513,7 @@ def test_command(capsys, tmp_path):
 def test_command_proves_what_a_proof_rests_on(capsys, tmp_path):
     code, out, _ = run(capsys, "madam8", "--unit", "lns_dot_linear")
     assert code == 0 and "whatever the functions of lns_term are" in out and out.count(" proven ") == 2
-    rtl = planted(tmp_path, "lns_term", "a_i[A_BITS-1] ^ b_i[B_BITS-1]", "a_i[A_BITS-1]")
+    rtl = planted(tmp_path, "lns_term.v", "a_i[A_BITS-1] ^ b_i[B_BITS-1]", "a_i[A_BITS-1]")
     code, out, _ = run(capsys, "madam8", "--unit", "lns_dot_linear", "--rtl", str(rtl))
     assert code == 1 and out.count(" proven ") == out.count(" REFUTED ") == 1
 

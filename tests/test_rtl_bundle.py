@@ -15,10 +15,13 @@ import pytest
 from lns.design import Design, DesignError, load
 from lns.files import read_memh
 from lns.gausslog import rom_width, table
+from sim.cli import main
+from sim.rtl import command
 from sim.rtl.bundle import MARKER, Bundle, BundleError, build, instance_names, write
 from sim.rtl.command import add_arguments, run
 from sim.rtl.limits import MOST_ROM_BITS, check_roms, rom_sizes
 from sim.verify.tools import tool_environment
+from sim.verify.unit import VerifyError
 from sim.verify.units import instances
 
 # what an architect's machine has; no Python among it
@@ -310,6 +313,26 @@ def test_the_command_writes_and_tells(tmp_path: Path, capsys: pytest.CaptureFixt
     assert told["vectors"] == 3 and told["instances"]
     assert json.loads((out / MARKER).read_text())["instances"] == told["instances"]
     assert [path.name for path in out.parent.iterdir()] == ["bundle"]  # nothing temporary stays
+
+
+def test_what_the_command_refuses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, as every command does."""
+    out, file = tmp_path / "bundle", tmp_path / "file"
+    file.touch()
+
+    def no_unit(*_: object) -> Bundle:
+        raise VerifyError("there is no unit")
+
+    for design, target, said in (("no-such-design", out, "no-such-design"), ("madam8", file, f"{file}: is a file")):
+        assert main(["rtl", design, "-o", str(target)]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 and lines[0].startswith("lns: error: ") and said in lines[0]
+    monkeypatch.setattr(command, "build", no_unit)
+    assert main(["rtl", "madam8", "-o", str(out)]) == 2
+    assert capsys.readouterr().err == "lns: error: there is no unit\n"
+    assert not out.exists()
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

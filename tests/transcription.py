@@ -1,8 +1,8 @@
 """The dot products of the definition as plain compiled loops: one element after another, one term after another.
 
 A transcription of `product`, `add`, `term`, `dot_linear` and `dot_log` of lns/reference.py, for more words than
-Python's integers can take. It shares no code with lns/kernels. tests/test_products.py checks it against the definition
-exhaustively at few bits, and then judges the kernels by it.
+Python's integers can take. It shares no code with lns/kernels. tests/test_transcription.py checks it against the
+definition exhaustively at few bits, and tests/test_products.py judges the kernels by it.
 """
 
 from __future__ import annotations

@@ -25,8 +25,19 @@ def _check(a: Words, b: Words, unit: LinearDot | LogDot) -> None:
             raise TypeError(f"words of {fmt} must be {fmt.dtype}, got {words.dtype}")
 
 
-def _check_width(unit: LogDot) -> None:
+def _check_linear(unit: LinearDot) -> None:
+    if unit.guard < 0 or unit.lanes < 1:
+        raise ValueError(f"guard must be at least 0 and lanes at least 1, got {unit.guard} and {unit.lanes}")
+
+
+def _check_log(unit: LogDot) -> None:
     f = unit.acc.frac_bits
+    if max(unit.a.frac_bits, unit.b.frac_bits) > f:
+        raise ValueError(f"{unit.acc} has fewer fraction bits than {unit.a} or {unit.b}, which it is to accumulate")
+    if not unit.acc.signed and (unit.a.signed or unit.b.signed):
+        raise ValueError(f"signed operands need a signed accumulator, got {unit.a} times {unit.b} into {unit.acc}")
+    if unit.lanes < 1 or unit.lanes & (unit.lanes - 1):
+        raise ValueError(f"lanes must be a power of two, got {unit.lanes}")
     aligned = [fmt.code_bits + f - fmt.frac_bits for fmt in (unit.a, unit.b)]
     widest = max(*aligned, unit.acc.code_bits, abs(unit.offset << f).bit_length())
     if widest > 25:
@@ -57,6 +68,7 @@ def dot_linear(a: Words, b: Words, unit: LinearDot) -> tuple[npt.NDArray[np.int6
         If shapes or dtypes do not fit.
     """
     _check(a, b, unit)
+    _check_linear(unit)
     plan = None if isa.current() == "portable" else product_linear.plan(unit, a.shape[1])
     if plan is None:
         return product_loops.linear(a, b, unit)
@@ -87,10 +99,11 @@ def dot_log(a: Words, b: Words, unit: LogDot) -> tuple[Words, Events]:
     ValueError, TypeError
         If shapes or dtypes do not fit.
     ValueError
-        If more than 25 bits are needed for a code of a or b at the accumulator's fraction bits, for a code of the
+        If the unit is none: too few fraction bits or no sign in the accumulator, or lanes that are no power of two. Or
+        if more than 25 bits are needed for a code of a or b at the accumulator's fraction bits, for a code of the
         accumulator, or for ``abs(unit.offset)`` in codes.
     """
-    _check_width(unit)
+    _check_log(unit)
     _check(a, b, unit)
     plan = None if isa.current() == "portable" else product_log.plan(unit)
     if plan is None:

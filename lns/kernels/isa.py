@@ -36,7 +36,7 @@ def _features() -> set[str]:
     return {name for name, present in llvm.get_host_cpu_features().items() if present}
 
 
-if os.environ.get(VARIABLE) == "avx2":
+if os.environ.get(VARIABLE) == "avx2" and _NEEDED["avx2"] <= _features():
     _compile_for_avx2()
 
 #: The instruction set of the vector kernels in this process, or None where they cannot run.
@@ -60,5 +60,6 @@ def current() -> str:
     if not name:
         return available()[0]
     if name not in available():
-        raise ValueError(f"{VARIABLE} must be one of {', '.join(available())} here, got {name!r}")
+        late = " (which must be set before lns is imported)" if name == "avx2" else ""
+        raise ValueError(f"{VARIABLE} must be one of {', '.join(available())} here, got {name!r}{late}")
     return name

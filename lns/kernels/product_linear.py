@@ -48,7 +48,7 @@ Array = npt.NDArray[Any]
 ACC_SATURATE = int(Event.ACC_SATURATE)
 
 WIDTH = 16  #: columns of a tile: 32-bit lanes of a vector
-_ZERO_OCTAVES = 46  # below its least nonzero share, a zero's exponent: two of them stay above 0, one gives less than 1
+_ZERO_OCTAVES = 46  # a zero's exponent below its least nonzero share: two stay above 0, one beside any code is below 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +63,19 @@ class Plan:
     largest: int
 
 
-def _magnitudes(unit: LinearDot) -> Array:
-    """The terms of all product codes from the least one whose term is not zero to the largest one; int64."""
-    f = unit.frac_bits
-    largest = unit.product_code(unit.a.max_raw, unit.b.max_raw)
-    first = max(largest - ((unit.guard + 2) << f), unit.product_code(unit.a.min_raw, unit.b.min_raw))
-    p = np.arange(first, largest + 1)
-    places = (p >> f) - (unit.rom_bits - 1) - unit.least_exponent
-    significands = np.asarray(unit.rom)[p & ((1 << f) - 1)]
-    terms = np.where(places >= 0, significands << np.maximum(places, 0), significands >> np.clip(-places, 0, 63))
-    return np.asarray(terms[np.flatnonzero(terms)[0] :])
+def _span(unit: LinearDot) -> int:
+    """Codes from the least product whose term is not zero, of the accumulator's least bit, to the largest product."""
+    least = max(unit.least_exponent << unit.frac_bits, unit.product_code(unit.a.min_raw, unit.b.min_raw))
+    return unit.product_code(unit.a.max_raw, unit.b.max_raw) - least
 
 
-def _bytes_plan(unit: LinearDot, terms: Array) -> Plan:
-    """index = (code of b counted from its least one, from 1) - (code of a counted down from its largest one)."""
-    span, f = terms.size - 1, unit.frac_bits
+def _bytes_plan(unit: LinearDot, span: int) -> Plan:
+    """index = (code of b counted from its least one, from 1) - (code of a counted down from its largest one).
+
+    The exclusive or of two marks of signs is the product's sign as a byte, 1 or -1.
+    """
+    f, largest = unit.frac_bits, unit.product_code(unit.a.max_raw, unit.b.max_raw)
+    terms = np.array([unit.magnitude(p) for p in range(largest - span, largest + 1)])
     shares = []
     for fmt, sign, zero, marks in ((unit.a, -1, 255, (0xFE, 0)), (unit.b, 1, 0, (0xFF, 1))):
         scale = 1 << (f - fmt.frac_bits)
@@ -86,14 +84,15 @@ def _bytes_plan(unit: LinearDot, terms: Array) -> Plan:
         shares.append(Share(fmt, sign * scale, start, max(1, -((span - top) // scale)), zero, *marks))
     table = np.zeros((2, 128), np.uint8)
     table[0, 1 : span + 2], table[1, 1 : span + 2] = terms & 255, terms >> 8
-    return Plan(shares[0], shares[1], table, True, True, int(terms.max()))
+    return Plan(shares[0], shares[1], table, True, True, int(terms[-1]))
 
 
-def _floats_plan(unit: LinearDot, terms: Array) -> Plan:
+def _floats_plan(unit: LinearDot, span: int, most: int) -> Plan:
     """index = product code, its octaves counted as a float32's exponent; the sign stands just above the exponent."""
-    span, f = terms.size - 1, unit.frac_bits
+    f = unit.frac_bits
     largest = unit.product_code(unit.a.max_raw, unit.b.max_raw) + ((127 - unit.least_exponent) << f)
-    least = largest - 2 * span  # the sum of the least nonzero shares
+    # the sum of the least nonzero shares: at least 127 + guard - 2·(guard + 1) octaves, and two zeros 91 below that
+    least = largest - 2 * span
     shares = []
     for fmt, share, below in ((unit.a, 0, _ZERO_OCTAVES), (unit.b, least, _ZERO_OCTAVES - 1)):
         scale = 1 << (f - fmt.frac_bits)
@@ -105,25 +104,25 @@ def _floats_plan(unit: LinearDot, terms: Array) -> Plan:
     entries = significands - places  # on top of the fraction bits that are in the lane already
     in_register = f <= (4 if isa.VECTOR == "avx512" else 3)
     table = np.resize(entries, 16) if in_register else entries
-    return Plan(shares[0], shares[1], table.astype(np.int32), False, in_register, int(terms.max()))
+    return Plan(shares[0], shares[1], table.astype(np.int32), False, in_register, most)
 
 
 @lru_cache(maxsize=64)
 def _plan(a: LNSFormat, b: LNSFormat, rom: bytes, rom_bits: int, guard: int, lanes: int, short: bool) -> Plan | None:
     unit = LinearDot(a, b, np.frombuffer(rom, np.int64), rom_bits, guard, 62, lanes)
-    if rom_bits > 24 or guard > 29 or unit.frac_bits > 20:
+    if rom_bits > 24 or guard > 29 or unit.frac_bits > 20 or max(a.code_bits, b.code_bits) > 31:
         return None
-    terms = _magnitudes(unit)
-    if lanes * int(terms.max()) >= 1 << 31:
+    span, most = _span(unit), unit.magnitude(unit.product_code(a.max_raw, b.max_raw))
+    if lanes * most >= 1 << 31:
         return None
-    if short and isa.VECTOR == "avx512" and terms.size <= 127 and int(terms.max()) < 1 << 16:
-        return _bytes_plan(unit, terms)
-    return _floats_plan(unit, terms)
+    if short and isa.VECTOR == "avx512" and span < 127 and most < 1 << 16:
+        return _bytes_plan(unit, span)
+    return _floats_plan(unit, span, most)
 
 
 def plan(unit: LinearDot, k: int) -> Plan | None:
-    """The plan for a product of length k, or None where only plain loops fit: T > 24, guard > 29, F > 20, A > 62, or
-    the terms of one cycle beyond 32 bits."""
+    """The plan for a product of length k, or None where only plain loops fit: T > 24, guard > 29, F > 20, A > 62,
+    codes of 32 bits, or the terms of one cycle beyond 32 bits."""
     if unit.bits > 62:
         return None
     rom = np.ascontiguousarray(unit.rom, np.int64).tobytes()

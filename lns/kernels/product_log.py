@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
@@ -54,34 +54,41 @@ Array = npt.NDArray[Any]
 ACC_SATURATE, ACC_UNDERFLOW = int(Event.ACC_SATURATE), int(Event.ACC_UNDERFLOW)
 
 
+class Numbers(NamedTuple):
+    """Scalars of the lanes' dtype: the raised codes of 1, of the largest code and of a zero, the largest index into the
+    table, where db begins in it, and the shift from a distance to an index."""
+
+    one: Any
+    most: Any
+    zero: Any
+    last: Any
+    half: Any
+    shift: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How products of one unit are computed.
-
-    A ``table`` of two dimensions, (2, 64), is held in registers. ``numbers`` are scalars of the lanes' dtype: the
-    raised codes of 1, of the largest code and of a zero, the largest index, ``half``, and the shift from a distance to
-    an index.
-    """
+    """How products of one unit are computed; a ``table`` of two dimensions, (2, 64), is held in registers."""
 
     a: Share
     b: Share
     table: Array
-    numbers: tuple[Any, ...]
+    numbers: Numbers
 
     @property
     def width(self) -> int:
         """Columns of a tile."""
-        return 64 // self.numbers[0].itemsize
+        return 64 // self.numbers.one.itemsize
 
 
 @lru_cache(maxsize=32)
-def _sums(table: Table) -> tuple[Array, int, int, int]:
-    """(sb then db, half, largest index, distance from which both are zero); db at distance 0 is left at 0."""
+def _sums(table: Table) -> tuple[Array, int, int]:
+    """(sb then db, half, the distance from which both are zero, which is the largest index); db at distance 0 is 0."""
     sb, db = dense(table)
     half = 1 << (sb.size - 1).bit_length()
     sums = np.zeros(2 * half, np.int64)
     sums[: sb.size], sums[half : half + db.size] = sb, -db
-    return sums, half, sb.size - 1, sb.size - 1
+    return sums, half, sb.size - 1
 
 
 def _coarse_sums(table: Table) -> Array | None:
@@ -100,7 +107,7 @@ def plan(unit: LogDot) -> Plan | None:
     f = unit.acc.frac_bits
     scales = [1 << (f - fmt.frac_bits) for fmt in (unit.a, unit.b)]
     tops = [fmt.max_code * scale for fmt, scale in zip((unit.a, unit.b), scales, strict=True)]
-    sums, half, last, far = _sums(unit.table)
+    sums, half, far = _sums(unit.table)
     # what the codes of a product add to: the product's code in the accumulator
     start = unit.acc.bias - (unit.offset << f) - sum(
         fmt.bias * scale for fmt, scale in zip((unit.a, unit.b), scales, strict=True)
@@ -108,15 +115,16 @@ def plan(unit: LogDot) -> Plan | None:
     raised = int(max(-sums.min(), 1 - (start + sum(scales)), 0))
     most = raised + unit.acc.max_code
     highest = max(most, start + sum(tops) + raised) + int(sums.max())
-    if max(highest, -start, *tops) >= 1 << 26:
+    if max(highest, -start, far, *tops) >= 1 << 26:
         return None
-    # Below these no sum of zeros comes near enough to a real code to find an entry of the table: without the range rule
-    # they creep up until they are beyond the table themselves, and an octave with each level of the tree.
+    # Raised codes in order: the sums of two zeros, zero, …, 0, underflows, one, …, most, highest. Zeros must stay so
+    # low that they find no entry of the table beside a real code: without the range rule they creep up until they are
+    # beyond the table themselves, and by an octave with each level of the tree. A cancelled code is a zero as well.
     zero = 1 - 2 * far - ((unit.lanes.bit_length() + 2) << f)
     nothing = [zero - (start + raised + tops[1]), zero - tops[0]]  # the shares of zeros: low enough beside the largest
     narrow = highest < 1 << 15 and half < 1 << 15 and most - (1 << 15) <= zero and sum(nothing) >= -(1 << 15)
     coarse = _coarse_sums(unit.table) if narrow and isa.VECTOR == "avx512" else None
-    shift = 0
+    last, shift = far, 0
     if coarse is not None:
         table, half, last, shift = coarse.astype(np.int16).reshape(2, 64), 64, 63, unit.table.kind.k
     else:
@@ -130,7 +138,7 @@ def plan(unit: LogDot) -> Plan | None:
         Share(unit.a, scales[0], 0, 1, nothing[0], half, 0),
         Share(unit.b, scales[1], start + raised, 1, nothing[1], half, 0),
         table,
-        tuple(lane(v) for v in (raised + 1, most, zero, last, half, shift)),
+        Numbers(*(lane(v) for v in (raised + 1, most, zero, last, half, shift))),
     )
 
 
@@ -189,8 +197,8 @@ def _tile(  # type: ignore[no-untyped-def]
     a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, exact
 ):
     """The partial sums of all lanes of a tile into ``codes`` and ``signs``, (lanes, 4, width) each."""
-    one, most, zero = splat(numbers[0]), splat(numbers[1]), splat(numbers[2])
-    last, half, shift = splat(numbers[3]), splat(numbers[4]), splat(numbers[5])
+    one, most, zero = splat(numbers.one), splat(numbers.most), splat(numbers.zero)
+    last, half, shift = splat(numbers.last), splat(numbers.half), splat(numbers.shift)
     width = np.uint64(highs.size // 4)
     none = sub(one, one)
     h0 = h1 = h2 = h3 = zero
@@ -243,8 +251,8 @@ def _tile(  # type: ignore[no-untyped-def]
 @_inline
 def _tree(table, numbers, lanes, codes, signs, highs, lows, exact):  # type: ignore[no-untyped-def]
     """Neighbours added until one partial sum is left, in place."""
-    one, most, zero = splat(numbers[0]), splat(numbers[1]), splat(numbers[2])
-    last, half, shift = splat(numbers[3]), splat(numbers[4]), splat(numbers[5])
+    one, most, zero = splat(numbers.one), splat(numbers.most), splat(numbers.zero)
+    last, half, shift = splat(numbers.last), splat(numbers.half), splat(numbers.shift)
     size, two = np.uint64(highs.size), np.uint64(2)
     width = size // np.uint64(4)
     while lanes > 1:
@@ -276,7 +284,7 @@ def _sum(a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lan
             a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, False
         )
         _tree(table, numbers, lanes, codes, signs, highs, lows, False)
-        one, most = numbers[0], numbers[1]
+        one, most = numbers.one, numbers.most
         for i in range(highs.size):
             exact |= highs[i] > most or lows[i] < one
     if exact:
@@ -290,7 +298,7 @@ def _sum(a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lan
 @_inline
 def _write(codes, signs, highs, lows, numbers, sign_bit, m, n, first_m, first_n, out, events, strides):  # type: ignore[no-untyped-def]
     """A tile into the (m, n) result."""
-    one, most, width = numbers[0], numbers[1], highs.size // 4
+    one, most, width = numbers.one, numbers.most, highs.size // 4
     for r in range(min(4, m - first_m)):
         place = (first_m + r) * strides[0] + first_n * strides[1]
         for i in range(r * width, r * width + min(width, n - first_n)):
@@ -321,7 +329,7 @@ _products = Threaded(_loop, LEAST_WORK)
 
 def _outside(a: Array, b: Array, plan: Plan) -> bool:
     """Whether a product of these operands may fall outside the accumulator's codes."""
-    one, most = int(plan.numbers[0]), int(plan.numbers[1])
+    one, most = int(plan.numbers.one), int(plan.numbers.most)
     start = plan.a.start + plan.b.start
     if start + plan.a.scale + plan.b.scale >= one and (
         start + plan.a.fmt.max_code * plan.a.scale + plan.b.fmt.max_code * plan.b.scale <= most
@@ -342,7 +350,7 @@ def product(a: Array, b: Array, unit: LogDot, plan: Plan, transposed: bool = Fal
     transpose of both."""
     (m, k), n = a.shape, b.shape[1]
     shape, strides = ((n, m), (1, m)) if transposed else ((m, n), (n, 1))
-    dtype = type(plan.numbers[0])
+    dtype = type(plan.numbers.one)
     twice = plan.width == 32
     left, right = pack(a.T, plan.a, dtype, ROWS, twice=twice), pack(b, plan.b, dtype, plan.width)
     out, events = np.empty(shape, unit.acc.dtype), np.empty(shape, np.uint8)

@@ -1,6 +1,6 @@
 """Vectors for kernels: a Numba type of 512 bits and the operations on it, each one LLVM instruction or intrinsic.
 
-A vector lives in registers: one with AVX-512, two with AVX2, four with NEON; LLVM splits what the machine lacks. Only
+A vector lives in registers: one with AVX-512, two with AVX2; LLVM splits what the machine lacks. Only
 table look-ups and `dot4` are written for an instruction set, the one that Numba compiles for (`lns.kernels.isa`).
 Lanes are signless, like LLVM's integers: 64 of 8 bits, 32 of 16, 16 of 32. Masks are vectors of one bit.
 Addresses count elements of the flat, C-contiguous array that they are given with; nothing is checked against its end.

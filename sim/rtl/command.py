@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from pathlib import Path
 
 from lns.design import load
 from sim.rtl.bundle import build, check_target, write
 from sim.verify.command import natural
-from sim.verify.unit import VerifyError
 
 VECTORS = 1000
 
@@ -30,14 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``lns rtl``: 0 if the bundle is there, 2 if there is no such design, a ROM of it would be too large, or the
-    folder is in use (`DesignError`, `BundleError`, `OSError`: the command line's)."""
-    try:
-        check_target(args.out, args.force)
-        bundle = build(load(args.design), args.vectors, args.seed)
-    except VerifyError as error:
-        print(f"lns rtl: {error}", file=sys.stderr)
-        return 2
+    """Run ``lns rtl``: 0 if the bundle is there. The command line reports a design that does not exist or that there is
+    no Verilog for, a ROM that would be too large, and a folder in use."""
+    check_target(args.out, args.force)
+    bundle = build(load(args.design), args.vectors, args.seed)
     write(bundle, args.out, args.force)
     described = bundle.describe()
     if args.json:

@@ -6,8 +6,6 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from lns.files import memh_text
 from sim.verify.tools import sources_of, tool_environment
 from sim.verify.unit import Transaction, Unit, VerifyError, pack
@@ -23,11 +21,10 @@ def vector_files(unit: Unit, transactions: Sequence[Transaction], name: str) -> 
     expected is the definition's."""
     stimuli = [pack(beat, unit.inputs()) for transaction in transactions for beat in transaction]
     expected = [pack(beat, unit.outputs()) for transaction in transactions for beat in unit.expect(transaction)]
-    # as objects: of integers some of which need a 64th bit NumPy makes float64
     title = f"{unit.module} of {unit}"
     return {
-        f"{name}_stimuli.memh": memh_text(np.array(stimuli, object), unit.input_bits, f"{title}: operands"),
-        f"{name}_expected.memh": memh_text(np.array(expected, object), unit.output_bits, f"{title}: results"),
+        f"{name}_stimuli.memh": memh_text(stimuli, unit.input_bits, f"{title}: operands"),
+        f"{name}_expected.memh": memh_text(expected, unit.output_bits, f"{title}: results"),
     }
 
 
