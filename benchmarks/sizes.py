@@ -9,6 +9,7 @@ wide, that of `log` is as wide as the operands. Products that would take longer 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ import numba as nb
 from threadpoolctl import ThreadpoolController
 
 from benchmarks import cases
-from benchmarks.timing import finish, interleaved, parse, parser, ratio, show, spread, table
+from benchmarks.timing import Times, finish, interleaved, parse, parser, ratio, show, spread, table
 from lns.format import LNSFormat
 from lns.kernels import isa
 from lns.reference import LinearDot, LogDot
@@ -39,11 +40,13 @@ def measure(calls: dict[str, Callable[[], object]], numbers: list[int], macs: in
     def before(name: str) -> None:
         number = int(name.rpartition("/")[2])
         nb.set_num_threads(number)
-        pools.limit(limits=number, user_api="blas")
+        if "BLAS" in name:  # else its threads would be woken, and spin on the other core
+            pools.limit(limits=number, user_api="blas")
 
-    times = interleaved(
-        {f"{name}/{number}": call for name, call in calls.items() for number in numbers}, rounds, before=before
-    )
+    times: Times = {}
+    for name, call in calls.items():  # one after the other: threads of BLAS go on spinning for some 20 ms
+        time.sleep(0.1)
+        times |= interleaved({f"{name}/{number}": call for number in numbers}, rounds, before=before)
     return [
         {
             "name": name, "threads": number, "macs": macs,
