@@ -305,10 +305,23 @@ def order_key(a: Words, fmt: LNSFormat) -> npt.NDArray[np.int64]:
     return np.where((a & fmt.sign_bit) != 0, -codes, codes)
 
 
+@jit
+def _maximum(a, b, max_code, model, out):  # type: ignore[no-untyped-def]
+    integer = model.dtype.type
+    max_code = integer(max_code)
+    for i in range(a.size):
+        x, y = integer(a[i]), integer(b[i])
+        cx, cy = integer(x & max_code), integer(y & max_code)
+        larger = (integer(-cx) if x > max_code else cx) >= (integer(-cy) if y > max_code else cy)
+        code, word = (cx, x) if larger else (cy, y)
+        out[i] = word if code else 0
+
+
 def maximum(a: Words, b: Words, fmt: LNSFormat) -> Words:
-    """The larger word of each pair (spec, section 10)."""
-    larger = np.where(order_key(a, fmt) >= order_key(b, fmt), a, b)
-    return np.where((larger & fmt.max_code) == 0, 0, larger).astype(fmt.dtype)
+    """The larger word of each pair (spec, section 10); operands broadcast."""
+    x, y, out, _ = _pair(a, b, fmt)
+    _maximum(x, y, fmt.max_code, integers(fmt.bits <= 28), out.reshape(-1))
+    return out
 
 
 def argmax(a: Words, fmt: LNSFormat) -> npt.NDArray[np.intp]:
