@@ -351,6 +351,31 @@ def test_the_largest_sums(pair, guard):
 
 # --- the choice of a path, threads, compilations ----------------------------------------------------------------------
 
+@pytest.mark.parametrize(
+    ("unit", "message"),
+    [
+        (linear_dot("lns<8,3>", guard=-1), "guard must be at least 0"),
+        (linear_dot("lns<8,3>", lanes=0), "lanes at least 1"),
+        (log_dot("lns<8,3>", lanes=3), "power of two, got 3"),
+        (log_dot("lns<8,5>", acc="lns<15,4>"), "fewer fraction bits"),
+        (log_dot("lns<8,3>", acc="ulns<15,8>"), "signed operands need a signed accumulator"),
+        (log_dot("lns<32,3>", acc="lns<15,8>"), "needs 36"),
+    ],
+)
+@pytest.mark.parametrize("path", isa.available())
+def test_units_that_are_none(unit, message, path):
+    ones = np.ones((1, 1), unit.a.dtype)
+    with on(path), pytest.raises(ValueError, match=message):
+        product(ones, ones, unit)
+
+
+def test_codes_of_32_bits():
+    """Beyond int32, in which the vector kernels lay words out."""
+    unit = linear_dot("ulns<32,3>", rom_bits=3, guard=2, bits=50, lanes=32)
+    a = np.array([[4294967294, 4294967295, 1 << 31]], np.uint32)
+    check(a, a.T.copy(), unit)
+
+
 ONE = np.full((1, 1), 64, np.uint8)
 
 
