@@ -451,6 +451,7 @@ def test_the_number_of_threads_does_not_matter(unit, path, monkeypatch):
         numba.set_num_threads(threads)
         for threaded, loop in loops:
             monkeypatch.setattr(threaded, "loop", Watched(loop, threads))
+            monkeypatch.setattr(threaded, "least", 1 << 18)
         results.append(run(a, b, unit))
         (parts,) = [threaded.loop.parts for threaded, _ in loops if threaded.loop.parts]
         assert len(parts) == threads and threading.get_ident() in parts

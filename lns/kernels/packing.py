@@ -18,7 +18,7 @@ from lns.kernels.tables import Threaded, jit
 Array = npt.NDArray[Any]
 
 ROWS = 4  #: rows of a tile of the result: the kernels name their accumulators one by one
-LEAST_WORK = 1 << 19  #: multiply-accumulates from which on threads pay
+LEAST_WORK = 1 << 22  #: multiply-accumulates from which on threads pay, at some 5e9 a second and core
 
 
 @dataclass(frozen=True, slots=True)

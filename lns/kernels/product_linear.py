@@ -244,7 +244,7 @@ def _floats_loop(  # type: ignore[no-untyped-def]
         _write(totals, flags, m, n, 4 * group, 16 * panel, out, events, strides)
 
 
-_bytes = Threaded(_bytes_loop, LEAST_WORK)
+_bytes = Threaded(_bytes_loop, 8 * LEAST_WORK)
 _floats = Threaded(_floats_loop, LEAST_WORK)
 
 

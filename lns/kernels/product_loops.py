@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from lns.format import Event, LNSFormat
 from lns.kernels.elementwise import Words
-from lns.kernels.packing import LEAST_WORK
 from lns.kernels.tables import Threaded, dense
 from lns.reference import LinearDot, LogDot
 
@@ -113,7 +112,7 @@ def _linear_rows(  # type: ignore[no-untyped-def]
         out[m] = acc
 
 
-_linear = Threaded(_linear_rows, LEAST_WORK)
+_linear = Threaded(_linear_rows, 1 << 20)
 
 
 def linear(a: Words, b: Words, unit: LinearDot) -> tuple[Array, Array]:
@@ -229,7 +228,7 @@ def _log_rows(  # type: ignore[no-untyped-def]
         _log_row(ia[m], a_negative[m], ib, b_negative, sums, half, max_code, lanes, codes, negatives, out[m], events[m])
 
 
-_log = Threaded(_log_rows, LEAST_WORK)
+_log = Threaded(_log_rows, 1 << 18)
 
 
 def log(a: Words, b: Words, unit: LogDot) -> tuple[Array, Array]:
