@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -35,3 +36,16 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 def root() -> Path:
     """The folder of the checkout."""
     return ROOT
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Two threads of the kernels, whatever a test before has set."""
+    import numba  # after NUMBA_NUM_THREADS, and only where it is needed
+
+    before = numba.get_num_threads()
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("one thread only")
+    numba.set_num_threads(2)
+    yield
+    numba.set_num_threads(before)

@@ -396,16 +396,6 @@ def test_shapes_that_do_not_fit(acc, shapes):
         (kernels.dot_linear if isinstance(acc, ref.LinearDot) else kernels.dot_log)(a, b, acc)
 
 
-@pytest.fixture
-def two_threads():
-    before = numba.get_num_threads()
-    if numba.config.NUMBA_NUM_THREADS < 2:
-        pytest.skip("one thread only")
-    numba.set_num_threads(2)
-    yield
-    numba.set_num_threads(before)
-
-
 class Watched:
     """Stands for a compiled loop: notes who runs which turns, and holds a thread's first until all threads have one."""
 

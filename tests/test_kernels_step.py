@@ -52,16 +52,6 @@ def wide(monkeypatch):
     return run
 
 
-@pytest.fixture
-def two_threads():
-    before = numba.get_num_threads()
-    if numba.config.NUMBA_NUM_THREADS < 2:
-        pytest.skip("one thread only")
-    numba.set_num_threads(2)
-    yield
-    numba.set_num_threads(before)
-
-
 # --- conversion ------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from lns.array.arithmetic import Arithmetic
 from lns.design import LinearAccumulator
 from lns.format import Event, LNSFormat
 from lns.gausslog import log_rom
+from lns.kernels.dot import LOG_CODE_BITS
 from lns.kernels.elementwise import Events, Words
 from lns.reference import LogDot
 from lns.units import dot_unit
@@ -16,7 +17,6 @@ from lns.units import dot_unit
 ONE = LNSFormat(2, 0)  #: its only magnitude is 1.0: the second operand of a sum
 ONE_WORD = ONE.bias
 
-_DOT_LOG_CODE_BITS = 25  # wider codes are more than the kernel takes
 _LINEAR_FRAC_BITS = 20  # the antilog ROM has 2**F entries; designs have the same limit
 
 
@@ -42,15 +42,9 @@ def dot(
     if isinstance(accumulator, LinearAccumulator):
         return _dot_linear(a, b, formats, offsets, fmt, offset, accumulator)
     acc = accumulator.format
-    if acc.frac_bits < max(f.frac_bits for f in formats):
-        raise ValueError(f"a log accumulator in {acc} has fewer fraction bits than its operands, {_names(formats)}")
     sums, inner = kernels.dot_log(a, b, dot_unit(accumulator, *formats))
     words, events = kernels.convert(sums, acc, fmt, offsets + accumulator.offset, offset, arithmetic.rounding)
     return words, events | inner
-
-
-def _names(formats: tuple[LNSFormat, LNSFormat]) -> str:
-    return " and ".join(str(fmt) for fmt in formats)
 
 
 def _dot_linear(
@@ -65,7 +59,7 @@ def _dot_linear(
     if max(f.frac_bits for f in (*formats, fmt)) > _LINEAR_FRAC_BITS:
         raise ValueError(
             f"a linear accumulator takes and gives at most {_LINEAR_FRAC_BITS} fraction bits, "
-            f"got {_names(formats)} to {fmt}"
+            f"got {formats[0]} and {formats[1]} to {fmt}"
         )
     unit = dot_unit(accumulator, *formats)
     sums, inner = kernels.dot_linear(a, b, unit)
@@ -89,7 +83,7 @@ def _dot_own(
     first, second = formats
     own = second if first == ONE else first
     adder = arithmetic.adder(own)
-    if own.code_bits <= _DOT_LOG_CODE_BITS:
+    if own.code_bits <= LOG_CODE_BITS:
         acc = LNSFormat(own.code_bits + 1, own.frac_bits)  # accumulators are signed
         sums, inner = kernels.dot_log(a, b, LogDot(first, second, acc, 0, adder, 1))
     else:

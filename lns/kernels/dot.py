@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from lns.kernels import isa, product_linear, product_log, product_loops
 from lns.kernels.elementwise import Events, Words
-from lns.kernels.packing import ROWS, transposed_is_smaller
+from lns.kernels.packing import transposed_is_smaller
 from lns.reference import LinearDot, LogDot
+
+LOG_CODE_BITS = 25  #: aligned codes that a log accumulator may have
 
 
 def _check(a: Words, b: Words, unit: LinearDot | LogDot) -> None:
@@ -33,16 +35,19 @@ def _check_linear(unit: LinearDot) -> None:
 def _check_log(unit: LogDot) -> None:
     f = unit.acc.frac_bits
     if max(unit.a.frac_bits, unit.b.frac_bits) > f:
-        raise ValueError(f"{unit.acc} has fewer fraction bits than {unit.a} or {unit.b}, which it is to accumulate")
+        raise ValueError(
+            f"a log accumulator in {unit.acc} has fewer fraction bits than its operands, {unit.a} and {unit.b}"
+        )
     if not unit.acc.signed and (unit.a.signed or unit.b.signed):
         raise ValueError(f"signed operands need a signed accumulator, got {unit.a} times {unit.b} into {unit.acc}")
     if unit.lanes < 1 or unit.lanes & (unit.lanes - 1):
         raise ValueError(f"lanes must be a power of two, got {unit.lanes}")
     aligned = [fmt.code_bits + f - fmt.frac_bits for fmt in (unit.a, unit.b)]
     widest = max(*aligned, unit.acc.code_bits, abs(unit.offset << f).bit_length())
-    if widest > 25:
+    if widest > LOG_CODE_BITS:
         raise ValueError(
-            f"aligned codes of at most 25 bits are supported, {unit.a} times {unit.b} into {unit.acc} needs {widest}"
+            f"aligned codes of at most {LOG_CODE_BITS} bits are supported, "
+            f"{unit.a} times {unit.b} into {unit.acc} needs {widest}"
         )
 
 
@@ -72,7 +77,7 @@ def dot_linear(a: Words, b: Words, unit: LinearDot) -> tuple[npt.NDArray[np.int6
     plan = None if isa.current() == "portable" else product_linear.plan(unit, a.shape[1])
     if plan is None:
         return product_loops.linear(a, b, unit)
-    if transposed_is_smaller(a.shape[0], b.shape[1], ROWS, product_linear.WIDTH):
+    if transposed_is_smaller(a.shape[0], b.shape[1], product_linear.WIDTH):
         turned = replace(unit, a=unit.b, b=unit.a)
         if (turned_plan := product_linear.plan(turned, a.shape[1])) is not None:
             return product_linear.product(b.T, a.T, turned, turned_plan, transposed=True)
@@ -108,7 +113,7 @@ def dot_log(a: Words, b: Words, unit: LogDot) -> tuple[Words, Events]:
     plan = None if isa.current() == "portable" else product_log.plan(unit)
     if plan is None:
         return product_loops.log(a, b, unit)
-    if transposed_is_smaller(a.shape[0], b.shape[1], ROWS, plan.width):
+    if transposed_is_smaller(a.shape[0], b.shape[1], plan.width):
         turned = replace(unit, a=unit.b, b=unit.a)
         if (turned_plan := product_log.plan(turned)) is not None:
             return product_log.product(b.T, a.T, turned, turned_plan, transposed=True)

@@ -172,14 +172,14 @@ def code_range(words, max_code):  # type: ignore[no-untyped-def]
     return least, largest
 
 
-def transposed_is_smaller(m: int, n: int, rows: int, width: int) -> bool:
-    """Whether tiles of ``rows`` by ``width`` cover an (n, m) result with less waste than an (m, n) one.
+def transposed_is_smaller(m: int, n: int, width: int) -> bool:
+    """Whether tiles of ``width`` columns cover an (n, m) result with less waste than an (m, n) one.
 
     A dot product is the same with its operands exchanged, so a result may be computed as its transpose.
     """
-    return tiles(n, m, rows, width) < tiles(m, n, rows, width)
+    return tiles(n, m, width) < tiles(m, n, width)
 
 
-def tiles(m: int, n: int, rows: int, width: int) -> int:
-    """How many tiles cover an (m, n) result."""
-    return -(-m // rows) * -(-n // width)
+def tiles(m: int, n: int, width: int) -> int:
+    """How many tiles of ``width`` columns cover an (m, n) result."""
+    return -(-m // ROWS) * -(-n // width)

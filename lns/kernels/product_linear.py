@@ -254,7 +254,7 @@ def product(a: Array, b: Array, unit: LinearDot, plan: Plan, transposed: bool = 
     (m, k), n = a.shape, b.shape[1]
     shape, strides = ((n, m), (1, m)) if transposed else ((m, n), (n, 1))
     out, events = np.empty(shape, np.int64), np.empty(shape, np.uint8)
-    work, result = (m * n * k, tiles(m, n, ROWS, WIDTH)), (m, n, out.reshape(-1), events.reshape(-1), strides)
+    work, result = (m * n * k, tiles(m, n, WIDTH)), (m, n, out.reshape(-1), events.reshape(-1), strides)
     if plan.by_bytes:
         left, right = pack(a.T, plan.a, np.uint8, ROWS, 4), pack(b, plan.b, np.uint8, WIDTH, 4)
         _bytes(*work, *left, *right, plan.table, -(-k // 4), *result)

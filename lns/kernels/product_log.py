@@ -56,13 +56,12 @@ ACC_SATURATE, ACC_UNDERFLOW = int(Event.ACC_SATURATE), int(Event.ACC_UNDERFLOW)
 
 class Numbers(NamedTuple):
     """Scalars of the lanes' dtype: the raised codes of 1, of the largest code and of a zero, the largest index into the
-    table, where db begins in it, and the shift from a distance to an index."""
+    table, and the shift from a distance to an index."""
 
     one: Any
     most: Any
     zero: Any
     last: Any
-    half: Any
     shift: Any
 
 
@@ -138,7 +137,7 @@ def plan(unit: LogDot) -> Plan | None:
         Share(unit.a, scales[0], 0, 1, nothing[0], half, 0),
         Share(unit.b, scales[1], start + raised, 1, nothing[1], half, 0),
         table,
-        Numbers(*(lane(v) for v in (raised + 1, most, zero, last, half, shift))),
+        Numbers(*(lane(v) for v in (raised + 1, most, zero, last, shift))),
     )
 
 
@@ -151,13 +150,13 @@ def _find(*operands: Any) -> Any:
 
 
 @overload(_find, inline="always")
-def _find_compiled(large, distance, s, t, x, y, table, last, half, shift, zero):  # type: ignore[no-untyped-def]
-    def in_registers(large, distance, s, t, x, y, table, last, half, shift, zero):  # type: ignore[no-untyped-def]
+def _find_compiled(large, distance, s, t, x, y, table, last, shift, zero):  # type: ignore[no-untyped-def]
+    def in_registers(large, distance, s, t, x, y, table, last, shift, zero):  # type: ignore[no-untyped-def]
         unlike = unequal(s, t)
         c = add_sums(large, lookup_2_64(table, minimum_unsigned(shift_right(distance, shift), last), unlike))
         return select(both(unlike, equal(x, y)), zero, c)
 
-    def in_memory(large, distance, s, t, x, y, table, last, half, shift, zero):  # type: ignore[no-untyped-def]
+    def in_memory(large, distance, s, t, x, y, table, last, shift, zero):  # type: ignore[no-untyped-def]
         return add_sums(large, lookup(table, bit_or(minimum_unsigned(distance, last), bit_xor(s, t))))
 
     return in_registers if table.ndim == 2 else in_memory
@@ -172,14 +171,14 @@ def _range(c, high, low, one, most, zero):  # type: ignore[no-untyped-def]
 
 
 @_inline
-def _add(x, s, y, t, high, low, table, one, most, zero, last, half, shift, exact):  # type: ignore[no-untyped-def]
+def _add(x, s, y, t, high, low, table, one, most, zero, last, shift, exact):  # type: ignore[no-untyped-def]
     """(code, sign, highest, lowest) after the log-add of the code x with the sign s and the code y with the sign t.
 
     Without ``exact`` there is no range rule, and ``highest`` and ``lowest`` stay as they are: that is right until a
     code has left the range, for which `_seen` is there.
     """
     large = maximum(x, y)
-    c = _find(large, sub(large, minimum(x, y)), s, t, x, y, table, last, half, shift, zero)
+    c = _find(large, sub(large, minimum(x, y)), s, t, x, y, table, last, shift, zero)
     s = select(at_least(x, y), s, t)
     if exact:
         c, high, low = _range(c, high, low, one, most, zero)
@@ -198,7 +197,7 @@ def _tile(  # type: ignore[no-untyped-def]
 ):
     """The partial sums of all lanes of a tile into ``codes`` and ``signs``, (lanes, 4, width) each."""
     one, most, zero = splat(numbers.one), splat(numbers.most), splat(numbers.zero)
-    last, half, shift = splat(numbers.last), splat(numbers.half), splat(numbers.shift)
+    last, shift = splat(numbers.last), splat(numbers.shift)
     width = np.uint64(highs.size // 4)
     none = sub(one, one)
     h0 = h1 = h2 = h3 = zero
@@ -219,10 +218,10 @@ def _tile(  # type: ignore[no-untyped-def]
                 y3, h3, l3 = _range(y3, h3, l3, one, most, zero)
             t0, t1 = bit_xor(t, broadcast(a_signs, i0)), bit_xor(t, broadcast(a_signs, i1))
             t2, t3 = bit_xor(t, broadcast(a_signs, i2)), bit_xor(t, broadcast(a_signs, i3))
-            x0, s0, h0, l0 = _add(x0, s0, y0, t0, h0, l0, table, one, most, zero, last, half, shift, exact)
-            x1, s1, h1, l1 = _add(x1, s1, y1, t1, h1, l1, table, one, most, zero, last, half, shift, exact)
-            x2, s2, h2, l2 = _add(x2, s2, y2, t2, h2, l2, table, one, most, zero, last, half, shift, exact)
-            x3, s3, h3, l3 = _add(x3, s3, y3, t3, h3, l3, table, one, most, zero, last, half, shift, exact)
+            x0, s0, h0, l0 = _add(x0, s0, y0, t0, h0, l0, table, one, most, zero, last, shift, exact)
+            x1, s1, h1, l1 = _add(x1, s1, y1, t1, h1, l1, table, one, most, zero, last, shift, exact)
+            x2, s2, h2, l2 = _add(x2, s2, y2, t2, h2, l2, table, one, most, zero, last, shift, exact)
+            x3, s3, h3, l3 = _add(x3, s3, y3, t3, h3, l3, table, one, most, zero, last, shift, exact)
             if not exact:
                 h0, l0 = _seen(h0, l0, x0, x1)
                 h0, l0 = _seen(h0, l0, x2, x3)
@@ -252,7 +251,7 @@ def _tile(  # type: ignore[no-untyped-def]
 def _tree(table, numbers, lanes, codes, signs, highs, lows, exact):  # type: ignore[no-untyped-def]
     """Neighbours added until one partial sum is left, in place."""
     one, most, zero = splat(numbers.one), splat(numbers.most), splat(numbers.zero)
-    last, half, shift = splat(numbers.last), splat(numbers.half), splat(numbers.shift)
+    last, shift = splat(numbers.last), splat(numbers.shift)
     size, two = np.uint64(highs.size), np.uint64(2)
     width = size // np.uint64(4)
     while lanes > 1:
@@ -263,7 +262,7 @@ def _tree(table, numbers, lanes, codes, signs, highs, lows, exact):  # type: ign
                 y = x + size
                 c, s, high, low = _add(
                     load(codes, x), load(signs, x), load(codes, y), load(signs, y), load(highs, r), load(lows, r),
-                    table, one, most, zero, last, half, shift, exact,
+                    table, one, most, zero, last, shift, exact,
                 )  # fmt: skip
                 if not exact:
                     high, low = _seen(high, low, c, c)
@@ -355,7 +354,7 @@ def product(a: Array, b: Array, unit: LogDot, plan: Plan, transposed: bool = Fal
     left, right = pack(a.T, plan.a, dtype, ROWS, twice=twice), pack(b, plan.b, dtype, plan.width)
     out, events = np.empty(shape, unit.acc.dtype), np.empty(shape, np.uint8)
     _products(
-        m * n * k, tiles(m, n, ROWS, plan.width), *left, *right, plan.table, plan.numbers, _outside(a, b, plan), k,
+        m * n * k, tiles(m, n, plan.width), *left, *right, plan.table, plan.numbers, _outside(a, b, plan), k,
         unit.lanes, unit.acc.sign_bit, m, n, out.reshape(-1), events.reshape(-1), strides,
     )  # fmt: skip
     return out, events
