@@ -32,12 +32,11 @@ REFUTED = 1.05  # a bound so many times the time without dependences was measure
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop of a compiled function, and how many multiply-accumulates stand behind each of its marked instructions."""
+    """A loop of a compiled function, and the instructions that tell for how many multiply-accumulates a turn stands."""
 
     module: str
     function: str  #: a `Threaded` that Python calls; what it calls is compiled into it
-    marker: str  #: regular expression of an instruction's form, as `Instruction.form` writes it
-    macs: float
+    marks: tuple[tuple[str, float], ...]  #: (regular expression of a form, multiply-accumulates behind each such)
     only: str = ""  #: a parameter that must be true in the call, or false if written "not …": a function with two loops
     longest: bool = False  #: of all such loops and the ways through them, the one with the most instructions
 
@@ -46,24 +45,43 @@ class Loop:
         name = self.only.removeprefix("not ")
         return not name or bool(arguments[name]) == (name == self.only)
 
+    @property
+    def marker(self) -> str:
+        """A regular expression of all marked instructions."""
+        return "|".join(pattern for pattern, _ in self.marks)
+
+    def macs(self, body: list[Instruction]) -> float:
+        """The multiply-accumulates of a turn with these instructions."""
+        return sum(
+            next((macs for pattern, macs in self.marks if re.match(pattern, instruction.form)), 0)
+            for instruction in body
+        )
+
 
 _LINEAR, _LOG = "lns.kernels.product_linear", "lns.kernels.product_log"
 
+# A look-up in memory lane by lane has such an instruction for all lanes but the first of each 128 bits.
+_IN_MEMORY = ("vpgatherdd", 16.0), ("vpinsrw", 8 / 7), ("vpinsrd", 4 / 3)
+_LOG_LOOPS = (
+    Loop(_LOG, "_products", (*_IN_MEMORY, ("vperm[it]2w", 16.0)), "not outside"),
+    Loop(_LOG, "_products", (*_IN_MEMORY, ("vperm[it]2w", 16.0)), "outside", longest=True),
+)
+
 #: Path -> loops of its products. Those of the functions that a product calls add up.
 LOOPS: dict[str, tuple[Loop, ...]] = {
-    "portable": (Loop("lns.kernels.product_loops", "_linear", "addl r32,mem", 1),),
+    "portable": (Loop("lns.kernels.product_loops", "_linear", (("addl r32,mem", 1),)),),
     "avx512": (
-        Loop(_LINEAR, "_bytes", "vpdpbusd", 32),
-        Loop(_LINEAR, "_floats", "vpermd", 16, "in_register"),
-        Loop(_LINEAR, "_floats", "vpgatherdd", 16, "not in_register"),
-        Loop(_LOG, "_products", "vpgatherdd|vperm[it]2w", 16, "not outside"),
-        Loop(_LOG, "_products", "vpgatherdd|vperm[it]2w", 16, "outside", longest=True),
+        Loop(_LINEAR, "_bytes", (("vpdpbusd", 32),)),
+        Loop(_LINEAR, "_words", (("vpdpwssd", 32),), "direct"),
+        Loop(_LINEAR, "_words", (("vpmulhuw", 32),), "not direct"),
+        Loop(_LINEAR, "_floats", (("vpermd", 16),), "direct"),
+        Loop(_LINEAR, "_floats", _IN_MEMORY, "not direct"),
+        *_LOG_LOOPS,
     ),
-    "avx2": (  # looks up lane by lane; three lanes of four come with this instruction
-        Loop(_LINEAR, "_floats", "vpermd", 8, "in_register"),
-        Loop(_LINEAR, "_floats", "vpinsrd", 4 / 3, "not in_register"),
-        Loop(_LOG, "_products", "vpinsrd", 4 / 3, "not outside"),
-        Loop(_LOG, "_products", "vpinsrd", 4 / 3, "outside", longest=True),
+    "avx2": (
+        Loop(_LINEAR, "_floats", (("vpermd", 8),), "direct"),
+        Loop(_LINEAR, "_floats", _IN_MEMORY, "not direct"),
+        *_LOG_LOOPS,
     ),
 }
 
@@ -104,8 +122,7 @@ def threaded(loop: Loop) -> Threaded:
 def instructions(loop: Loop, types: Any) -> tuple[list[Instruction], float]:
     """The loop's instructions, and the multiply-accumulates of one turn."""
     body = loop_with(assembly_of(threaded(loop).loop, types), loop.marker, loop.longest)
-    marked = sum(bool(re.match(loop.marker, instruction.form)) for instruction in body)
-    return body, marked * loop.macs
+    return body, loop.macs(body)
 
 
 def measure(

@@ -98,12 +98,13 @@ class Machine:
         return max(0.0, self.cycles([instruction, *[plain] * number]) - number * slot)
 
     def _ports(self, instruction: Instruction, width: str) -> float:
-        """What the instruction takes of the ports of plain arithmetic, in whole slots.
+        """What the instruction takes of the ports of plain arithmetic, in half slots: a narrow one may take half.
 
         No more slots than the time of the instruction alone has room for: a bad mix may lose more than it occupies.
         """
         slot, alone = self.cycles([_PLAIN[width]]), self.cycles([instruction])
-        return slot * min(round(self._longer(instruction, _PLAIN[width]) / slot), math.floor(alone / slot + 0.25))
+        halves = round(2 * self._longer(instruction, _PLAIN[width]) / slot)
+        return slot * min(halves, math.floor(2 * alone / slot + 0.25)) / 2
 
     def _load(self, instruction: Instruction) -> float:
         """What the instruction takes of the ports that load; a gather loads lane by lane."""

@@ -411,7 +411,7 @@ class Watched:
 
 
 PRODUCT_LOOPS = {
-    "vector": [product_linear._bytes, product_linear._floats, product_log._products],
+    "vector": [product_linear._bytes, product_linear._words, product_linear._floats, product_log._products],
     "portable": [product_loops._linear, product_loops._log],
 }
 

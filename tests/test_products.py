@@ -38,7 +38,7 @@ from numba.core.dispatcher import Dispatcher
 
 from lns import kernels, load
 from lns.format import Event
-from lns.kernels import isa
+from lns.kernels import isa, plan_linear
 from lns.reference import LinearDot, LogDot
 
 
@@ -76,7 +76,15 @@ def blocks(words, columns):
     return np.array_split(words, max(1, words.size * columns >> 22))
 
 
-@pytest.mark.parametrize("unit", preset_dots(), ids=name_of)
+#: Linear units whose terms are words: of a table and of straight lines, with the most and few guard bits.
+WORDS = [
+    linear_dot("lns<9,4>", rom_bits=9), linear_dot("lns<10,6>", "lns<9,5>", rom_bits=12, guard=14),
+    linear_dot("lns<11,7>", "lns<8,3>", rom_bits=10), linear_dot("lns<13,8>", rom_bits=13),
+    linear_dot("lns<14,9>", "lns<12,8>", rom_bits=20, guard=3), linear_dot("lns<15,10>", "lns<16,10>", 15, 14, 26),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", preset_dots() + WORDS, ids=name_of)
 def test_every_product(unit):
     """All pairs of words, up to 2**25; else all words of each operand with corners and a sample of the other."""
     rng = np.random.default_rng(0)
@@ -89,6 +97,23 @@ def test_every_product(unit):
     for rows, columns in sides:
         for some in blocks(rows, columns.size):
             check(some[:, None], columns[None, :], unit)
+
+
+@pytest.mark.skipif(isa.VECTOR != "avx512", reason="terms are words with AVX-512 alone")
+@pytest.mark.parametrize("unit", WORDS, ids=name_of)
+def test_terms_that_no_line_gives(unit):
+    """A ROM with one entry beyond what a line and a bit reach goes another way, one within takes that bit."""
+    plan = plan_linear.plan(unit, 100)
+    assert plan.way == "words" and plan.direct == (unit.frac_bits <= 6)
+    rng, step = np.random.default_rng(0), 1 << max(0, unit.rom_bits - unit.guard - 1)
+    a, b = operands(unit, (70, 9, 70), rng, "high")
+    for error, way in ((4 * step, "floats" if unit.frac_bits > 7 else "words"), (1, "words")):
+        rom = np.array(unit.rom)
+        rom[-2] -= error
+        wrong = replace(unit, rom=rom)
+        assert plan_linear.plan(wrong, 100).way == way
+        check(a, b, wrong)
+        assert error < step or not np.array_equal(product(a, b, wrong)[0], product(a, b, unit)[0])
 
 
 def check_every_step(unit, states, ways=(1, 2)):
@@ -239,6 +264,8 @@ def test_every_step_of_a_linear_accumulator(unit, lanes):
 UNITS = [
     linear_dot("lns<8,3>"),
     linear_dot("lns<8,3>", bits=15),
+    linear_dot("lns<9,4>"),
+    linear_dot("lns<13,8>", "lns<8,3>", rom_bits=13, lanes=6, bits=15),
     linear_dot("lns<16,10>", "lns<13,9>", rom_bits=14, guard=20, bits=40),
     linear_dot("lns<9,5>", "lns<16,10>", rom_bits=14, guard=10, bits=16, lanes=4),
     linear_dot("lns<20,14>", "lns<8,3>", rom_bits=20, guard=24, bits=48, lanes=2),
@@ -380,6 +407,8 @@ ONE = np.full((1, 1), 64, np.uint8)
 
 
 def test_the_paths():
+    if cpu := os.environ.get("NUMBA_CPU_NAME"):
+        assert (cpu == "icelake-server") == isa.GATHERS
     assert isa.available()[-1] == "portable"
     assert set(isa.available()) <= {"portable", "avx2", "avx512"}
     if os.environ.get("LNS_KERNELS") == "avx2":
@@ -391,12 +420,17 @@ def test_the_paths():
     ["paths or every_width", pytest.param("not process", marks=pytest.mark.slow)],
 )
 @pytest.mark.timeout(1800)
-def test_avx2_in_a_process_of_its_own(some):
-    """A process is compiled for one instruction set: these tests again in one for AVX2."""
-    if not llvm.get_host_cpu_features().get("avx2") or isa.available()[0] == "avx2":
-        pytest.skip("no AVX2 here, or this process is for it")
+@pytest.mark.parametrize("setting", ["LNS_KERNELS=avx2", "NUMBA_CPU_NAME="])
+def test_in_a_process_of_its_own(some, setting):
+    """A process is compiled for one processor: these tests again in one for AVX2, and where look-ups differ."""
+    name, value = setting.split("=")
+    if isa.available()[0] == "avx2" or "NUMBA_CPU_NAME" in os.environ:
+        pytest.skip("this process is one")
+    if not llvm.get_host_cpu_features().get("avx2") or (not value and isa.VECTOR != "avx512"):
+        pytest.skip("no such vectors here")
+    value = value or ("znver4" if isa.GATHERS else "icelake-server")
     pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", some, __file__]
-    run = subprocess.run(pytest_, env=os.environ | {"LNS_KERNELS": "avx2"}, capture_output=True, text=True)
+    run = subprocess.run(pytest_, env=os.environ | {name: value}, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout[-5000:]
 
 
@@ -445,11 +479,13 @@ def compiled():
 
 FIRST = [
     linear_dot("lns<8,3>"), linear_dot("lns<8,5>"), linear_dot("lns<16,10>", "lns<13,9>", 14, 20, 40),
+    linear_dot("lns<13,8>", "lns<8,3>", 13),
     log_dot("lns<8,3>"), log_dot("lns<8,3>", kind="coarse<5>"), log_dot("lns<12,6>", acc="lns<12,6>", kind="coarse<4>"),
     log_dot("lns<16,10>", acc="lns<16,10>"),
 ]  # fmt: skip
 OTHERS = [
-    linear_dot("lns<8,4>", lanes=4), linear_dot("lns<8,2>", "lns<8,5>", 10, 11, 23), linear_dot("lns<7,1>", bits=26),
+    linear_dot("lns<8,4>", lanes=4), linear_dot("lns<14,9>", "lns<8,2>", 16, 11),
+    linear_dot("lns<8,2>", "lns<8,5>", 10, 11, 23), linear_dot("lns<7,1>", bits=26),
     linear_dot("lns<16,8>", "lns<11,7>", 12, 18, 38, 8), linear_dot("lns<16,12>", "lns<14,6>", 14, 16, 40),
     log_dot("lns<8,4>", acc="lns<14,6>", offset=2, kind="coarse<3>", lanes=2), log_dot("lns<8,5>", acc="lns<14,7>"),
     log_dot("lns<7,2>", acc="lns<15,7>", kind="mitchell"), log_dot("lns<8,2>", acc="lns<13,6>", kind="linear<3,6>"),

@@ -1,6 +1,6 @@
 """Matrix products: every element is one dot product, in the order of the specification (sections 5 and 7).
 
-Vector kernels compute them where the machine and the unit's widths allow (`isa`, `product_linear.plan`,
+Vector kernels compute them where the machine and the unit's widths allow (`isa`, `plan_linear.plan`,
 `product_log.plan`), else plain loops; which ones cannot change a bit.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from lns.kernels import isa, product_linear, product_log, product_loops
+from lns.kernels import isa, plan_linear, product_linear, product_log, product_loops
 from lns.kernels.elementwise import Events, Words
 from lns.kernels.packing import transposed_is_smaller
 from lns.reference import LinearDot, LogDot
@@ -74,12 +74,12 @@ def dot_linear(a: Words, b: Words, unit: LinearDot) -> tuple[npt.NDArray[np.int6
     """
     _check(a, b, unit)
     _check_linear(unit)
-    plan = None if isa.current() == "portable" else product_linear.plan(unit, a.shape[1])
+    plan = None if isa.current() == "portable" else plan_linear.plan(unit, a.shape[1])
     if plan is None:
         return product_loops.linear(a, b, unit)
     if transposed_is_smaller(a.shape[0], b.shape[1], product_linear.WIDTH):
         turned = replace(unit, a=unit.b, b=unit.a)
-        if (turned_plan := product_linear.plan(turned, a.shape[1])) is not None:
+        if (turned_plan := plan_linear.plan(turned, a.shape[1])) is not None:
             return product_linear.product(b.T, a.T, turned, turned_plan, transposed=True)
     return product_linear.product(a, b, unit, plan)
 

@@ -56,46 +56,44 @@ def _rows_loop(begin, end, words, numbers, low, factor, shares, signs):  # type:
     """Words (K, columns), whose columns are neighbours in memory, into shares and signs (panels, K, width)."""
     _, rows, width = shares.shape
     for p in range(begin, end):
-        first, inside = p * width, min(width, words.shape[1] - p * width)
         for k in range(rows):
-            for n in range(inside):
-                shares[p, k, n], signs[p, k, n] = _share(words[k, first + n], numbers, low, factor)
-            for n in range(inside, width):  # past the last column
-                shares[p, k, n], signs[p, k, n] = _share(0, numbers, low, factor)
+            for n in range(width):
+                shares[p, k, n], signs[p, k, n] = _share(words[k, p * width + n], numbers, low, factor)
 
 
-def _quads_loop(begin, end, words, numbers, shares, signs):  # type: ignore[no-untyped-def]
-    """As `_rows_loop`, but four k in the bytes of a word, into (panels, steps, width)."""
-    _, steps, width = shares.shape
-    rows, one, byte = words.shape[0], np.int32(1), np.int32(255)
-    nothing, none = _share(0, numbers, byte, np.int32(0x01010101))
+@nb.njit(inline="always")
+def _parts(words, first, depth, width, numbers, shares, signs):  # type: ignore[no-untyped-def]
+    """One panel (steps, width) of 32-bit words, from so many k each; fastest if depth and width are constants."""
+    bits = np.int32(32 // depth)
+    low = (np.int32(1) << bits) - np.int32(1)
+    for step in range(shares.shape[0]):
+        for n in range(width):
+            share = sign = np.int32(0)
+            for j in range(depth):
+                word = words[depth * step + j, first + n]
+                a, b = _share(word, numbers, low, np.int32(1) << np.int32(bits * j))
+                share, sign = share | a, sign | b
+            shares[step, n], signs[step, n] = share, sign
+
+
+def _parts_loop(begin, end, words, numbers, depth, shares, signs):  # type: ignore[no-untyped-def]
+    """As `_rows_loop`, but four or two k in the parts of a 32-bit word, into (panels, steps, width)."""
+    width = shares.shape[2]
     for p in range(begin, end):
-        first, inside = p * width, min(width, words.shape[1] - p * width)
-        for step in range(steps):
-            shares[p, step], signs[p, step] = 0, 0
-            for j in range(4):
-                k, factor = 4 * step + j, one << np.int32(8 * j)
-                if k < rows:
-                    for n in range(inside):
-                        share, sign = _share(words[k, first + n], numbers, byte, factor)
-                        shares[p, step, n] |= share
-                        signs[p, step, n] |= sign
-                else:  # past the last row
-                    shares[p, step] |= nothing & (byte * factor)
-                    signs[p, step] |= none & (byte * factor)
-            shares[p, step, inside:], signs[p, step, inside:] = nothing, none
+        if depth == 4 and width == 16:
+            _parts(words, p * 16, 4, 16, numbers, shares[p], signs[p])
+        elif depth == 2 and width == 16:
+            _parts(words, p * 16, 2, 16, numbers, shares[p], signs[p])
+        else:
+            _parts(words, p * width, depth, width, numbers, shares[p], signs[p])
 
 
 @jit
 def _columns(words, first, numbers, low, factor, shares, signs):  # type: ignore[no-untyped-def]
-    """Words (columns, K): some columns, as they stand in memory, into shares and signs (width, steps times depth)."""
-    rows, inside = words.shape[1], min(shares.shape[0], words.shape[0] - first)
+    """Words (columns, K): some columns, as they stand in memory, into shares and signs (width, K)."""
     for n in range(shares.shape[0]):
-        here = rows if n < inside else 0
-        for k in range(here):
+        for k in range(shares.shape[1]):
             shares[n, k], signs[n, k] = _share(words[first + n, k], numbers, low, factor)
-        for k in range(here, shares.shape[1]):
-            shares[n, k], signs[n, k] = _share(0, numbers, low, factor)
 
 
 @jit
@@ -122,7 +120,7 @@ def _columns_loop(  # type: ignore[no-untyped-def]
 
 _LEAST_WORDS = 1 << 18  # from which on threads pay
 _pack_rows = Threaded(_rows_loop, _LEAST_WORDS)
-_pack_quads = Threaded(_quads_loop, _LEAST_WORDS)
+_pack_parts = Threaded(_parts_loop, _LEAST_WORDS)
 _pack_columns = Threaded(_columns_loop, _LEAST_WORDS)
 
 
@@ -136,11 +134,11 @@ def pack(
     ----------
     words : (K, columns)
         b as it is, or a transposed. Fastest if it or its transpose is C-contiguous.
-    dtype : int32, int16 or uint8
+    dtype : int32, int16, uint16 or uint8
     width : int
         Columns of a panel: of a vector for b, rows of a tile for a.
     depth : int
-        Terms of one step: 4 for uint8, else 1.
+        Terms of one step: 4 for uint8, 2 for uint16, else 1.
     twice : bool
         Whether each 16-bit share stands twice, so that it can be broadcast as a word of 32 bits.
     """
@@ -150,14 +148,24 @@ def pack(
     element = np.dtype(np.int32 if twice else dtype)
     shares, signs = (np.empty((panels, steps * depth * width), element) for _ in range(2))
     step = np.dtype(f"i{element.itemsize * depth}")
+    words = _filled_up(words, (steps * depth, panels * width))
     by_steps = [array.view(step).reshape(panels, steps, width) for array in (shares, signs)]
     if words.T.flags.c_contiguous:
         _pack_columns(words.size, panels, words.T, share.numbers, low, factor, width, shares, signs, *by_steps)
-    elif depth == 4:
-        _pack_quads(words.size, panels, np.ascontiguousarray(words), share.numbers, *by_steps)
+    elif depth > 1:
+        _pack_parts(words.size, panels, words, share.numbers, depth, *by_steps)
     else:
-        _pack_rows(words.size, panels, np.ascontiguousarray(words), share.numbers, low, factor, *by_steps)
+        _pack_rows(words.size, panels, words, share.numbers, low, factor, *by_steps)
     return shares.reshape(-1).view(dtype), signs.reshape(-1).view(dtype)
+
+
+def _filled_up(words: Array, shape: tuple[int, int]) -> Array:
+    """The words, and zeros behind their last rows and columns; C-contiguous, or its transpose if theirs is."""
+    if words.shape == shape:
+        return words if words.T.flags.c_contiguous else np.ascontiguousarray(words)
+    out = np.zeros(shape, words.dtype, "F" if words.T.flags.c_contiguous else "C")
+    out[: words.shape[0], : words.shape[1]] = words
+    return out
 
 
 @jit

@@ -295,16 +295,28 @@ def _sum(a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lan
 
 
 @_inline
+def _write_row(  # type: ignore[no-untyped-def]
+    codes, signs, highs, lows, numbers, sign_bit, first, columns, place, step, out, events
+):
+    for c in range(np.uint64(columns)):
+        i, to = first + c, place + c * step
+        code = np.int32(codes[i]) - np.int32(numbers.one) + np.int32(1)
+        sign = np.int32(sign_bit) if signs[i] else np.int32(0)
+        out[to] = code | sign if code > 0 else 0
+        events[to] = (ACC_SATURATE if highs[i] > numbers.most else 0) | (ACC_UNDERFLOW if lows[i] < numbers.one else 0)
+
+
+@_inline
 def _write(codes, signs, highs, lows, numbers, sign_bit, m, n, first_m, first_n, out, events, strides):  # type: ignore[no-untyped-def]
     """A tile into the (m, n) result."""
-    one, most, width = numbers.one, numbers.most, highs.size // 4
+    width, step, one = highs.size // 4, np.uint64(strides[1]), np.uint64(1)
+    columns = min(width, n - first_n)
     for r in range(min(4, m - first_m)):
-        place = (first_m + r) * strides[0] + first_n * strides[1]
-        for i in range(r * width, r * width + min(width, n - first_n)):
-            code = np.int32(codes[i]) - np.int32(one) + 1
-            out[place] = (code | (sign_bit if signs[i] else 0)) if code > 0 else 0
-            events[place] = (ACC_SATURATE if highs[i] > most else 0) | (ACC_UNDERFLOW if lows[i] < one else 0)
-            place += strides[1]
+        first, place = np.uint64(r * width), np.uint64((first_m + r) * strides[0] + first_n * strides[1])
+        if step == one:  # in vectors
+            _write_row(codes, signs, highs, lows, numbers, sign_bit, first, columns, place, one, out, events)
+        else:
+            _write_row(codes, signs, highs, lows, numbers, sign_bit, first, columns, place, step, out, events)
 
 
 def _loop(  # type: ignore[no-untyped-def]

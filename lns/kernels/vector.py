@@ -1,7 +1,7 @@
 """Vectors for kernels: a Numba type of 512 bits and the operations on it, each one LLVM instruction or intrinsic.
 
-A vector lives in registers: one with AVX-512, two with AVX2; LLVM splits what the machine lacks. Only
-table look-ups and `dot4` are written for an instruction set, the one that Numba compiles for (`lns.kernels.isa`).
+A vector lives in registers: one with AVX-512, two with AVX2; LLVM splits what the machine lacks. Only table look-ups
+and what says "AVX-512 only" are written for an instruction set, the one that Numba compiles for (`lns.kernels.isa`).
 Lanes are signless, like LLVM's integers: 64 of 8 bits, 32 of 16, 16 of 32. Masks are vectors of one bit.
 Addresses count elements of the flat, C-contiguous array that they are given with; nothing is checked against its end.
 """
@@ -160,7 +160,27 @@ shift_left = _binary(lambda builder, a, b: builder.shl(a, b))
 shift_right = _binary(lambda builder, a, b: builder.lshr(a, b))  #: shifts zeros in
 minimum, maximum = _named("smin"), _named("smax")  #: of signed lanes
 minimum_unsigned = _named("umin")
+add_saturating_unsigned = _named("uadd.sat")  #: all ones where the sum does not fit
 sub_saturating_unsigned = _named("usub.sat")  #: 0 where the difference is negative
+
+
+@_intrinsic
+def rotate_right(typing: Any, a: Any, count: Any) -> Any:
+    """Bits that leave a lane below come in above; counts are taken modulo the lane's width."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(builder, f"llvm.fshr.v{a.count}i{a.bits}", a.llvm, args[0], args[0], args[1])
+
+    return a(a, count), generate
+
+
+def _of_words(name: str) -> Any:
+    """An instruction for 16-bit lanes that AVX-512 alone has."""
+    return _binary(lambda builder, a, b: _call(builder, f"llvm.x86.avx512.{name}.w.512", a.type, a, b))
+
+
+product_high = _of_words("pmulhu")  #: the upper 16 bits of the product of unsigned lanes; AVX-512 only
+shift_right_far = _of_words("psrlv")  #: as `shift_right`, and 0 for counts of 16 and more; AVX-512 only
 
 
 @_intrinsic
@@ -211,19 +231,25 @@ def floats_to_integers(typing: Any, vector: Any) -> Any:
 
 
 def _gather(builder: Any, base: Any, index: Any, scale: int) -> Any:
-    """The 32-bit words at base + scale·index bytes, for 16 lanes."""
+    """The 32-bit words at base + scale·index bytes, for 16 lanes, by the instruction of AVX-512."""
     kind = index.type
-    if isa.VECTOR == "avx512":
-        every, name = _constant(ir.VectorType(_I1, 16), 1), "llvm.x86.avx512.mask.gather.dpi.512"
-        return _call(builder, name, kind, ir.Constant(kind, None), base, index, every, ir.Constant(_I32, scale))
-    # one load a lane: faster than AVX2's gather; two indices leave the vector in one word
-    pairs, low, out = builder.bitcast(index, ir.VectorType(_I64, 8)), ir.Constant(_I64, 0xFFFFFFFF), _undefined(kind)
-    for lane in range(16):
-        pair = builder.extract_element(pairs, ir.Constant(_I32, lane // 2))
-        place = builder.lshr(pair, ir.Constant(_I64, 32)) if lane % 2 else builder.and_(pair, low)
-        address = builder.gep(base, [builder.mul(place, ir.Constant(_I64, scale))])
-        word = builder.load(builder.bitcast(address, _I32.as_pointer()), align=1)
-        out = builder.insert_element(out, word, ir.Constant(_I32, lane))
+    every, name = _constant(ir.VectorType(_I1, 16), 1), "llvm.x86.avx512.mask.gather.dpi.512"
+    return _call(builder, name, kind, ir.Constant(kind, None), base, index, every, ir.Constant(_I32, scale))
+
+
+def _loads(builder: Any, base: Any, index: Any) -> Any:
+    """base[index] for words as wide as a lane, one load a lane.
+
+    Indices leave the vector 64 bits at a time. They are masked there, not truncated: LLVM would make one move a lane.
+    """
+    width = index.type.element.width
+    words, mask = builder.bitcast(index, ir.VectorType(_I64, 8)), ir.Constant(_I64, (1 << width) - 1)
+    out, each = _undefined(index.type), 64 // width
+    for lane in range(index.type.count):
+        word = builder.extract_element(words, ir.Constant(_I32, lane // each))
+        place = builder.and_(builder.lshr(word, ir.Constant(_I64, lane % each * width)), mask)
+        entry = builder.load(builder.gep(base, [place]), align=width // 8)
+        out = builder.insert_element(out, entry, ir.Constant(_I32, lane))
     return out
 
 
@@ -235,7 +261,11 @@ def lookup(typing: Any, table: Any, index: Any) -> Any:
     """
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        base = builder.bitcast(make_array(table)(context, builder, args[0]).data, _I8.as_pointer())
+        data = make_array(table)(context, builder, args[0]).data
+        if not isa.GATHERS:
+            first = 1 if index.bits == 16 else 0
+            return _loads(builder, builder.gep(data, [ir.Constant(_I32, first)]), args[1])
+        base = builder.bitcast(data, _I8.as_pointer())
         if index.bits == 32:
             return _gather(builder, base, args[1], 4)
         # two elements come with each word: for even lanes the lower one is the entry, for odd lanes the upper one
@@ -267,14 +297,29 @@ def lookup_128(typing: Any, table: Any, index: Any) -> Any:
     return index(table, index), generate
 
 
+def _lookup_64(builder: Any, low: Any, index: Any, high: Any) -> Any:
+    return _call(builder, "llvm.x86.avx512.vpermi2var.hi.512", index.type, low, index, high)
+
+
+@_intrinsic
+def lookup_64(typing: Any, table: Any, index: Any) -> Any:
+    """table[index mod 64] for 64 entries of 16 bits, held in registers. AVX-512 only."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        low, high = _registers(context, builder, table, args[0], index.llvm, 2)
+        return _lookup_64(builder, low, args[1], high)
+
+    return index(table, index), generate
+
+
 @_intrinsic
 def lookup_2_64(typing: Any, table: Any, index: Any, second: Any) -> Any:
     """table[0, index] or, where ``second`` is set, table[1, index], index mod 64, for 2 rows of 64 entries of 16 bits,
     held in registers. AVX-512 only."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        parts, name = _registers(context, builder, table, args[0], index.llvm, 4), "llvm.x86.avx512.vpermi2var.hi.512"
-        rows = [_call(builder, name, index.llvm, parts[i], args[1], parts[i + 1]) for i in (0, 2)]
+        parts = _registers(context, builder, table, args[0], index.llvm, 4)
+        rows = [_lookup_64(builder, parts[i], args[1], parts[i + 1]) for i in (0, 2)]
         return builder.select(args[2], rows[1], rows[0])
 
     return index(table, index, second), generate
@@ -296,11 +341,17 @@ def lookup_16(typing: Any, table: Any, index: Any) -> Any:
     return index(table, index), generate
 
 
-@_intrinsic
-def dot4(typing: Any, sums: Any, unsigned: Any, signed: Any) -> Any:
-    """sums + the products of four neighbouring bytes, unsigned times signed, a 32-bit lane. AVX-512 VNNI only."""
+def _dot(name: str) -> Any:
+    @_intrinsic
+    def operation(typing: Any, sums: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return _call(builder, f"llvm.x86.avx512.{name}.512", sums.llvm, *args)
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _call(builder, "llvm.x86.avx512.vpdpbusd.512", sums.llvm, *args)
+        return sums(sums, a, b), generate
 
-    return sums(sums, unsigned, signed), generate
+    return operation
+
+
+# sums + the products of the neighbours that stand in a 32-bit lane. AVX-512 VNNI only.
+dot4 = _dot("vpdpbusd")  #: four bytes each, those of the first operand unsigned and of the second signed
+dot2 = _dot("vpdpwssd")  #: two signed 16-bit words each
