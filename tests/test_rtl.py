@@ -14,6 +14,7 @@ from lns.format import Event
 from sim.paths import data_dir
 from sim.verify.unit import Unit, VerifyError
 from sim.verify.units import UNITS, MissingUnit, instances, units_of
+from sim.verify.units.element import Element
 from sim.verify.units.elementwise import Relu, Square
 from sim.verify.wrapper import DEPTH, verilog_literal
 
@@ -42,7 +43,11 @@ WIRES = [one for one in EDGES if (isinstance(one, Relu) and not one.format.signe
          (isinstance(one, Square) and one.format.bits == 2)]
 
 
-@pytest.mark.parametrize("unit", UNITS_AND_EDGES, ids=lambda one: one.slug)
+# an element is a dot product again: small ones are in test_element_rtl.py
+NO_ELEMENTS = [one for one in UNITS_AND_EDGES if not isinstance(one, Element)]
+
+
+@pytest.mark.parametrize("unit", NO_ELEMENTS, ids=lambda one: one.slug)
 def test_synthesis(unit: Unit, tmp_path: Path) -> None:
     # to gates; a large ROM takes ten seconds and shows nothing that a smaller one does not: it stays a memory
     large = any(text.count("\n") > 4096 for text in unit.roms().values()) or unit.sequential
@@ -82,7 +87,8 @@ def test_instances_are_distinct_and_name_their_places() -> None:
 
 
 def test_a_design_has_only_the_units_that_it_needs() -> None:
-    log, linear = {"lns_product", "lns_dot_log"}, {"lns_term", "lns_dot_linear", "lns_linear_to_log"}
+    log = {"lns_product", "lns_dot_log", "lns_element_log"}
+    linear = {"lns_term", "lns_dot_linear", "lns_linear_to_log", "lns_element_linear"}
     assert units_of(load("madam8-small")) == [unit for unit in UNITS if unit not in log]
     assert units_of(load("madam8-log")) == [unit for unit in UNITS if unit not in {*linear, "lns_lfsr"}]
     assert "lns_lfsr" not in units_of(load("madam8"))  # it rounds to nearest

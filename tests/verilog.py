@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from sim.paths import data_dir
 from sim.verify.tools import MissingTool, find_source, sources_of, tool_environment
 from sim.verify.unit import Beat, Coverage, Port, Transaction, Unit, pack, port_values
 from sim.verify.vectors import simulate
@@ -26,7 +25,7 @@ def need(simulator: str) -> dict[str, str]:
 
 def planted(folder: Path, file: str, right: str, wrong: str) -> Path:
     """A folder with a Verilog file that has a bug in one place; what it lacks is the package's."""
-    text = (data_dir("rtl") / file).read_text("utf-8")
+    text = find_source(file, None).read_text("utf-8")
     assert text.count(right) == 1, f"{file} must have {right!r} once"
     rtl = folder / "rtl"
     rtl.mkdir()

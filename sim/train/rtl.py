@@ -24,7 +24,7 @@ from sim.verify.units.linear_to_log import LinearToLog
 from sim.verify.units.loss import Loss
 from sim.verify.units.update import Lfsr, Update
 
-__all__ = ["Execute", "RtlBackend", "compiled"]
+__all__ = ["Execute", "RtlBackend", "compiled", "dot_beats"]
 
 #: A unit, a column a port, and how many results are due, to a column a port.
 Execute = Callable[[Unit, list[Columns], int], list[Columns]]
@@ -41,6 +41,23 @@ def compiled() -> Execute:
         return unpack_columns(out, unit.outputs())
 
     return execute
+
+
+def dot_beats(a: Words, b: Words, lanes: int) -> dict[str, Columns]:
+    """The beats of the dot products of (M, K) times (K, N), a column a port, the outputs in row-major order."""
+    rows, columns, inner = len(a), b.shape[1], a.shape[1]
+    cycles = -(-inner // lanes)
+    padding = ((0, 0), (0, cycles * lanes - inner))  # a lane without a term gets a zero word
+    left = np.pad(a.astype(np.int64), padding).reshape(rows, 1, cycles, lanes)
+    right = np.pad(b.T.astype(np.int64), padding).reshape(1, columns, cycles, lanes)
+    last = np.zeros(cycles, np.int64)
+    last[-1] = 1
+    shape = (rows, columns, cycles, lanes)
+    return {
+        "last_i": np.broadcast_to(last, shape[:3]).reshape(-1),
+        "a_i": np.broadcast_to(left, shape).reshape(-1, lanes),
+        "b_i": np.broadcast_to(right, shape).reshape(-1, lanes),
+    }
 
 
 class RtlBackend(Accumulating):
@@ -85,24 +102,12 @@ class RtlBackend(Accumulating):
             one for one in self.found
             if isinstance(one, kind) and (one.factors.a, one.factors.b) == (unit.a, unit.b)
         )  # fmt: skip
-        rows, columns, inner = len(a), b.shape[1], a.shape[1]
-        cycles = -(-inner // unit.lanes)
-        padding = ((0, 0), (0, cycles * unit.lanes - inner))  # a lane without a term gets a zero word
-        left = np.pad(a.astype(np.int64), padding).reshape(rows, cycles, unit.lanes)
-        right = np.pad(b.T.astype(np.int64), padding).reshape(columns, cycles, unit.lanes)
-        last = np.zeros((1, cycles), np.int64)
-        last[0, -1] = 1
+        rows, columns = len(a), b.shape[1]
         values, events = [], []
-        at_once = max(1, _BEATS // (columns * cycles))
+        at_once = max(1, _BEATS // (columns * -(-a.shape[1] // unit.lanes)))
         for first in range(0, rows, at_once):
-            part = left[first : first + at_once]
-            shape = (len(part), columns, cycles, unit.lanes)
-            beats = {
-                "last_i": np.broadcast_to(last, shape[:3]).reshape(-1),
-                "a_i": np.broadcast_to(part[:, None], shape).reshape(-1, unit.lanes),
-                "b_i": np.broadcast_to(right[None], shape).reshape(-1, unit.lanes),
-            }
-            out = self._run(engine, beats, len(part) * columns)
+            part = a[first : first + at_once]
+            out = self._run(engine, dot_beats(part, b, unit.lanes), len(part) * columns)
             values.append(out[engine.outputs()[0].name])
             events.append(_events(out, engine.events))
         dtype = np.dtype(np.int64) if isinstance(unit, LinearDot) else unit.acc.dtype

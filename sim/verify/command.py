@@ -20,7 +20,7 @@ from sim.verify.wrapper import DEPTH, PIPELINE
 
 WAVES_DIR = Path("sim_build")
 
-_ROW = "{:<17} {:<9} {:>12} {:>10} {:>10} {:>8} {:>7}  {:<6}  {}"
+_ROW = "{:<18} {:<9} {:>12} {:>10} {:>10} {:>8} {:>7}  {:<6}  {}"
 _HEADER = _ROW.format(
     "unit", "simulator", "transactions", "exhaustive", "mismatches", "coverage", "time", "result", "instance: where"
 )

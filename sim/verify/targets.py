@@ -26,6 +26,7 @@ __all__ = ["TARGETS", "Exercise", "exercises", "targets_of"]
 
 MOST_ENTRIES = 1 << 12  #: instances of a design with larger ROMs are left out: nothing of a file lives in them alone
 DEPTH = 2  #: register stages of a wrapper, as in ``lns verify``
+DEEP = 3  #: of small sequential units: in an element's third one, words can wait behind sums that do not
 
 #: Files that are no units of their own -> the units in which they are seen.
 _PARTS = {
@@ -76,7 +77,7 @@ def exercises(design: Design, target: str) -> list[Exercise]:
         every = [unit for small in _small_designs() for unit in instances(small, module)]
         every += [unit for unit in _edges() if unit.module == module]
         for unit in (*every, *(unit for unit in instances(design, module) if _rom_entries(unit) <= MOST_ENTRIES)):
-            for depth in (0, DEPTH) if unit.sequential and unit in every else (DEPTH,):
+            for depth in (0, DEEP) if unit.sequential and unit in every else (DEPTH,):
                 found.setdefault(Exercise(unit, depth).slug, Exercise(unit, depth))
     return list(found.values())
 

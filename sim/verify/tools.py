@@ -78,7 +78,9 @@ def find_source(name: str, replacement: Path | None) -> Path:
     """A Verilog file: a user's, if there is one of that name, else the package's."""
     if replacement is not None and (replacement / name).is_file():
         return (replacement / name).resolve()
-    return data_dir("rtl") / name
+    own = data_dir("rtl") / name
+    baseline = data_dir("rtl") / "baseline" / name
+    return baseline if baseline.is_file() else own
 
 
 def sources_of(unit: Unit, replacement: Path | None = None) -> dict[str, Path]:

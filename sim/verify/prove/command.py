@@ -15,6 +15,7 @@ from sim.verify.prove.engine import Counterexample, Proof, check_tools, provable
 from sim.verify.prove.step import Step, parts
 from sim.verify.unit import Combinational, Unit, VerifyError
 from sim.verify.units import UNITS, MissingUnit, instances, units_of
+from sim.verify.units.element import Element
 
 TIMEOUT = 600.0  #: seconds for one instance
 
@@ -90,8 +91,11 @@ def _left_out(units: list[Unit]) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
     for unit in units:
         if not provable(unit):
-            rational = "its definition computes with rational numbers"
-            reason = rational if isinstance(unit, Combinational) else "its state has no proof yet"
+            reason = "its state has no proof yet"
+            if isinstance(unit, Combinational):
+                reason = "its definition computes with rational numbers"
+            elif isinstance(unit, Element):
+                reason = "its parts have proofs of their own"
             reasons.setdefault(reason, []).append(unit.module)
     return {reason: list(dict.fromkeys(names)) for reason, names in reasons.items()}
 

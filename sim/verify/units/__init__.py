@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from lns.design import Design
 from sim.verify.unit import Unit, VerifyError
-from sim.verify.units import add, codec, convert, dot, elementwise, linear_to_log, loss, update
+from sim.verify.units import add, codec, convert, dot, element, elementwise, linear_to_log, loss, update
 
 __all__ = ["UNITS", "MissingUnit", "check_unit", "instances", "units_of"]
 
@@ -23,6 +23,7 @@ _FAMILIES: tuple[Callable[[Design], Iterable[Unit]], ...] = (
     convert.instances,
     dot.instances,
     linear_to_log.instances,
+    element.instances,
     update.instances,
     loss.instances,
     *(elementwise.of_activations(unit) for unit in (
@@ -35,6 +36,7 @@ _FAMILIES: tuple[Callable[[Design], Iterable[Unit]], ...] = (
 UNITS = (
     "lns_mul", "lns_add", "lns_convert",
     "lns_term", "lns_dot_linear", "lns_linear_to_log", "lns_product", "lns_dot_log",
+    "lns_element_linear", "lns_element_log",
     "lns_moment", "lns_step", "lns_update", "lns_lfsr",
     "lns_loss_code", "lns_loss_error", "lns_loss",
     "lns_div", "lns_square", "lns_sqrt", "lns_relu", "lns_maximum",
