@@ -25,8 +25,8 @@ from lns.format import LNSFormat, Rounding
 from lns.gausslog import TableKind
 
 __all__ = [
-    "Accumulator", "Adder", "Conversion", "Design", "DesignError", "Formats", "LinearAccumulator", "LogAccumulator",
-    "Loss", "Offsets", "SignRule", "Update", "load", "preset_names",
+    "Accumulator", "Adder", "Conversion", "Core", "Design", "DesignError", "Formats", "LinearAccumulator",
+    "LogAccumulator", "Loss", "MainMemory", "Offsets", "SignRule", "Update", "load", "preset_names",
 ]  # fmt: skip
 
 
@@ -39,6 +39,13 @@ class SignRule(enum.Enum):
 
     CLAMP = "clamp"  #: it stays at code 1 (as published)
     FLIP = "flip"  #: it takes code 1 and the other sign
+
+
+class MainMemory(enum.Enum):
+    """Where the training core keeps what does not stay in its buffer."""
+
+    SRAM = "sram"  #: on the chip
+    DRAM = "dram"  #: off the chip, as large as it takes
 
 
 def _require(condition: bool, where: str, required: str, given: object) -> None:
@@ -210,6 +217,30 @@ class Offsets:
 
 
 @dataclass(frozen=True, slots=True)
+class Core:
+    """The training core around the units: it decides time and energy of a step, and no bit of its arithmetic.
+
+    ``rows`` × ``columns`` processing elements of ``accumulator.lanes`` lanes; ``operand_ports``: words that the
+    operand buffer delivers a clock to each side of the array, 0 for as many as the array takes; ``buffer_kib``: that
+    buffer's size; ``memory``: what the main memory is, and ``memory_kib`` its size if it is SRAM (KiB: 1024 bytes).
+    """
+
+    rows: int = 4
+    columns: int = 4
+    operand_ports: int = 0
+    buffer_kib: int = 64
+    memory: MainMemory = MainMemory.SRAM
+    memory_kib: int = 2048
+
+    def __post_init__(self) -> None:
+        _require_range("core.rows", self.rows, 1, 1024)
+        _require_range("core.columns", self.columns, 1, 1024)
+        _require_range("core.operand_ports", self.operand_ports, 0, 1 << 22)
+        _require_range("core.buffer_kib", self.buffer_kib, 1, 1 << 16)
+        _require_range("core.memory_kib", self.memory_kib, 1, 1 << 24)
+
+
+@dataclass(frozen=True, slots=True)
 class Design:
     """One proposed chip."""
 
@@ -222,6 +253,7 @@ class Design:
     adder: Adder = field(default_factory=Adder)
     conversion: Conversion = field(default_factory=Conversion)
     offsets: Offsets = field(default_factory=Offsets)
+    core: Core = field(default_factory=Core)
 
     def __post_init__(self) -> None:
         products = [getattr(self.formats, n) for n in ("activation", "error", "operand")]

@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 die() { echo "setup: $*" >&2; exit 1; }
 say() { echo "setup: $*"; }
 
-extras="sim,verify,test"
+extras="sim,verify,cost,sweep,test"
 venv=.venv
 stamp=$venv/.setup-stamp
 case ${1:-} in
@@ -22,9 +22,10 @@ esac
 
 missing_packages() { # prints the Debian packages of the tools that this machine lacks
     local pair
-    for pair in iverilog:iverilog yosys:yosys berkeley-abc:berkeley-abc make:make g++:g++; do
+    for pair in iverilog:iverilog yosys:yosys berkeley-abc:berkeley-abc sta:opensta make:make g++:g++; do
         command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
     done
+    [ -e /usr/share/qflow/tech/osu018/osu018_stdcells.lib ] || echo qflow-tech-osu018
     [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ] || echo dataset-fashion-mnist
 }
 

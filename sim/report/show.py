@@ -114,7 +114,7 @@ def _describe_update(design: Design) -> Described:
 
 def describe(design: Design) -> Described:
     """Everything about a design that follows from it; units are in the keys."""
-    loss = design.loss
+    loss, core = design.loss, design.core
     return {
         "name": design.name,
         "description": design.description,
@@ -132,6 +132,7 @@ def describe(design: Design) -> Described:
         },
         "conversion_rounding": design.conversion.rounding.value,
         "headroom_octaves": design.offsets.headroom,
+        "core": design.to_dict()["core"] | {"macs_a_clock": core.rows * core.columns * design.accumulator.lanes},
     }
 
 
@@ -154,6 +155,17 @@ def _format_line(f: Described) -> str:
         f"{f['format']:<12} {f['smallest']:>9.3g} … {f['largest']:<9.3g} {f['octaves']:>7.2f} octaves "
         f"{f['dynamic_range_db']:>7.1f} dB   step {f['step_percent']:.3g} % ({f['steps_an_octave']} an octave)"
     )
+
+
+def _core_lines(core: Described) -> list[str]:
+    ports = f"{core['operand_ports']} words a clock and side" if core["operand_ports"] else "as wide as the array"
+    main = f"{core['memory_kib']} KiB of SRAM" if core["memory"] == "sram" else "DRAM"
+    return [
+        "",
+        f"Training core (time and energy alone): {core['rows']} × {core['columns']} processing elements, "
+        f"{core['macs_a_clock']} multiply-accumulates a clock",
+        f"  memory    operand buffer {core['buffer_kib']} KiB, {ports}; main memory {main}",
+    ]
 
 
 def text(d: Described) -> str:
@@ -206,6 +218,7 @@ def text(d: Described) -> str:
         "",
         f"Conversions round {d['conversion_rounding']}; "
         f"offsets follow the data with {d['headroom_octaves']} octaves of headroom",
+        *_core_lines(d["core"]),
     ]
     return "\n".join(lines)
 

@@ -175,6 +175,11 @@ class FloatNetwork:
     seed : int
         For optimizers that start at random.
     dtype : float32 or float64
+
+    Attributes
+    ----------
+    products : dict, or None
+        Where it is a dict, every matrix product leaves its operands here, under the labels of `Chip.calls`.
     """
 
     def __init__(self, optimizer: Any, weights: Sequence[Floats], seed: int, dtype: npt.DTypeLike = np.float32) -> None:
@@ -184,13 +189,21 @@ class FloatNetwork:
         self.weights = [optimizer.start(np.array(w, self.dtype), rng) for w in weights]
         self.updates = 0
         self.events: dict[str, npt.NDArray[np.int64]] = {}
+        self.products: dict[str, tuple[Floats, Floats]] | None = None
+
+    def _product(self, label: str, a: Floats, b: Floats) -> Floats:
+        if self.products is not None:
+            self.products[label] = (a.copy(), b.copy())
+        return a @ b
 
     def forward(self, x: Floats) -> list[Floats]:
         ones = np.ones((len(x), 1), self.dtype)
         layers = [np.concatenate([x, ones], axis=1)]
-        for w in self.weights[:-1]:
-            layers.append(np.concatenate([np.maximum(layers[-1] @ w.T, 0), ones], axis=1))
-        return [*layers, layers[-1] @ self.weights[-1].T]
+        for number, w in enumerate(self.weights, 1):
+            sums = self._product(f"forward {number}", layers[-1], w.T)
+            hidden = number < len(self.weights)
+            layers.append(np.concatenate([np.maximum(sums, 0), ones], axis=1) if hidden else sums)
+        return layers
 
     def gradients(self, x: Floats, targets: npt.NDArray[np.int64]) -> tuple[list[Floats], StepResult]:
         """Gradients of the mean loss, one a layer, and what the batch gave."""
@@ -199,9 +212,10 @@ class FloatNetwork:
         error /= len(x)
         out: list[Floats] = []
         for index in reversed(range(len(self.weights))):
-            out.insert(0, error.T @ layers[index])
+            out.insert(0, self._product(f"gradient {index + 1}", error.T, layers[index]))
             if index:
-                error = (error @ self.weights[index][:, :-1]) * (layers[index][:, :-1] > 0)
+                below = self._product(f"backward {index + 1}", error, self.weights[index][:, :-1])
+                error = below * (layers[index][:, :-1] > 0)
         return out, result
 
     def step(self, inputs: Floats, targets: npt.NDArray[np.int64], lr: Fraction | None = None) -> StepResult:

@@ -1,0 +1,116 @@
+"""``lns cost``: area, delay, power, and the energy of a training step."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+from lns.design import Design, load
+from sim.cost.baseline.machine import BASELINES, baseline_cost
+from sim.cost.cycles import Count, counts_of
+from sim.cost.errors import CostError
+from sim.cost.liberty import Library, default_library, load_library
+from sim.cost.machine import Cost, Settings, design_cost
+from sim.cost.price import Conditions
+from sim.cost.scaling import Node
+from sim.cost.workload import Workload
+from sim.report import cost_plot, cost_text
+
+__all__ = ["DEFAULT_PERIOD_FO4", "add_arguments", "parse_period", "run", "settings_of"]
+
+DEFAULT_PERIOD_FO4 = 500  #: delays of an inverter that drives four, in a clock
+
+#: start of a library's name -> its node in nm, where the text does not say it
+_NODES = {"osu018": 180, "asap7": 7, "sg13g2": 130}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "chips", nargs="+", metavar="DESIGN", help=f"presets, design files, or baselines: {', '.join(BASELINES)}"
+    )
+    parser.add_argument(
+        "--liberty", type=Path, metavar="FILE", help="cell library, .lib or .lib.gz (default: OSU 0.18 µm)"
+    )
+    parser.add_argument("--node", type=int, metavar="NM", help="process node of the library, for the memories' model")
+    parser.add_argument("--clock", metavar="PERIOD", help=f"10ns or 100MHz (default: {DEFAULT_PERIOD_FO4} FO4)")
+    parser.add_argument(
+        "--data", default="digits", help="training step that is recorded: digits, fashion-mnist, a folder"
+    )
+    parser.add_argument("--hidden", default="128", help="its hidden layers, as 256,128")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--network", metavar="784-128-10", help="energy of a step of this network, instead of the recorded one"
+    )
+    parser.add_argument("--beats", type=int, default=60, help="of each call, with which power is measured")
+    parser.add_argument("--no-delays", action="store_true", help="gates without delays: faster, and blind to glitches")
+    parser.add_argument(
+        "--wire-capacitance", type=float, default=0.0, metavar="FF", help="fF for each pin that a net drives"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="cost.json, and plots of the step's energy")
+
+
+def parse_period(text: str) -> float:
+    """Seconds of ``10ns``, ``500ps``, ``100MHz``, ``1GHz``.
+
+    Raises
+    ------
+    CostError
+        If it is none of these, or not above 0.
+    """
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(ps|ns|us|µs|MHz|GHz|kHz)", text.strip())
+    value = float(found[1]) if found else 0.0
+    if found is None or value == 0:
+        raise CostError(f"--clock: must be a period or a frequency as 10ns or 100MHz, got {text!r}")
+    times = {"ps": 1e-12, "ns": 1e-9, "us": 1e-6, "µs": 1e-6}
+    return (
+        value * times[found[2]] if found[2] in times else 1 / (value * {"kHz": 1e3, "MHz": 1e6, "GHz": 1e9}[found[2]])
+    )
+
+
+def _node(library: Library, given: int | None) -> Node:
+    known = [node for name, node in _NODES.items() if library.name.lower().startswith(name)]
+    if given is None and not known:
+        raise CostError(f"--node: the process node in nm is required, library {library.name} does not tell it")
+    return Node(known[0] if given is None else given, library.voltage)
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """What the arguments ask for."""
+    library = load_library(args.liberty or default_library())
+    period = parse_period(args.clock) if args.clock else DEFAULT_PERIOD_FO4 * library.fo4
+    try:
+        hidden = tuple(int(part) for part in args.hidden.split(",") if part.strip())
+        widths = [int(part) for part in args.network.split("-")] if args.network else None
+    except ValueError:
+        raise CostError(
+            f"sizes of layers must be whole numbers, got --hidden {args.hidden} --network {args.network}"
+        ) from None
+    step: tuple[Count, ...] | None = counts_of(widths, args.batch) if widths else None
+    conditions = Conditions(library, period, not args.no_delays, args.wire_capacitance * 1e-15)
+    workload = Workload(args.data, hidden, args.batch, seed=args.seed)
+    return Settings(conditions, _node(library, args.node), workload, args.beats, step)
+
+
+def run(args: argparse.Namespace) -> int:
+    chips: list[str | Design] = [name if name in BASELINES else load(name) for name in args.chips]
+    settings = settings_of(args)
+    costs: list[Cost] = []
+    for chip in chips:
+        if isinstance(chip, Design):
+            costs.append(design_cost(chip, settings, _report))
+        else:
+            costs.append(baseline_cost(chip, settings, report=_report))
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        cost_plot.save(costs, args.out)
+    described = [cost.to_dict() for cost in costs]
+    print(json.dumps(described, indent=2) if args.json else cost_text.text(costs, settings))
+    return 0
+
+
+def _report(text: str) -> None:
+    print(f"lns cost: {text}", file=sys.stderr, flush=True)

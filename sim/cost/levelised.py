@@ -1,0 +1,299 @@
+"""A netlist clock by clock, without delays: every cell once a clock, in the order of the signals.
+
+It is fast enough for all the operands of a recorded step, where Icarus, whose gates have delays, takes a few hundred.
+Cells compute what the library's functions say, as in `sim.cost.models`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from sim.cost.activity import mismatch
+from sim.cost.cells import Cell
+from sim.cost.errors import CostError
+from sim.cost.expression import Expression
+from sim.cost.liberty import Library
+from sim.cost.netlist import UNCONNECTED, Instances, Netlist
+from sim.verify.unit import Transaction, Unit, pack
+
+__all__ = ["Levelised", "levelise", "verify_netlist"]
+
+_PATIENCE = 5000  # clocks without a transfer after which nothing more is waited for
+_AFTER = 32  # clocks behind the last result in which no other may come
+
+Ints = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class _Functions:
+    """Look-ups: function i takes nets ``fanin[start[i]:start[i + 1]]``, the first in the low bit of an index into
+    ``tables[base[i]:]``, and gives net ``out[i]``."""
+
+    start: Ints
+    fanin: Ints
+    base: Ints
+    tables: Bits
+    out: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Levelised:
+    """A netlist made ready: outputs of flip-flops and gates in order, and what flip-flops take at the clock's edge.
+
+    Behind its nets stands one for the state of each flip-flop.
+    """
+
+    netlist: Netlist
+    size: int
+    gates: _Functions
+    data: _Functions
+    clear: _Functions
+    preset: _Functions
+
+
+def verify_netlist(levelised: Levelised, unit: Unit, transactions: Sequence[Transaction]) -> int:
+    """Run transactions through a netlist, a beat a clock as long as it takes them, and compare every result.
+
+    Returns
+    -------
+    The beats that went in.
+
+    Raises
+    ------
+    CostError
+        At the first result that is not the definition's, with its operands; if the netlist stops.
+    """
+    netlist = levelised.netlist
+    stimuli = _bits([pack(beat, unit.inputs()) for one in transactions for beat in one], unit.input_bits)
+    expected = [pack(beat, unit.outputs()) for one in transactions for beat in unit.expect(one)]
+    into = np.array([net for port in unit.inputs() for net in netlist.inputs[port.name]], np.int64)
+    out = np.array([net for port in unit.outputs() for net in netlist.outputs[port.name]], np.int64)
+    control = np.array(
+        [*(netlist.inputs[name][0] for name in ("rst_ni", "valid_i", "ready_i")),
+         *(netlist.outputs[name][0] for name in ("ready_o", "valid_o"))]
+    )  # fmt: skip
+    results = np.zeros((len(expected) + 1, len(out)), np.uint8)
+    parts = (levelised.gates, levelised.data, levelised.clear, levelised.preset)
+    arrays = tuple((f.start, f.fanin, f.base, f.tables, f.out) for f in parts)
+    seen = _play(arrays, np.zeros(levelised.size, np.uint8), stimuli, into, out, control, results)
+    rows = np.packbits(results, axis=1, bitorder="little")
+    for number in range(min(seen, len(expected) + 1)):
+        got = int.from_bytes(rows[number].tobytes(), "little")
+        if number == len(expected) or got != expected[number]:
+            raise mismatch(unit, transactions, number, got)
+    if seen < len(expected):
+        raise CostError(f"{unit.module} {unit}: the netlist stops after {seen} of {len(expected)} results")
+    return len(stimuli)
+
+
+def _bits(values: Sequence[int], width: int) -> Bits:
+    size = -(-width // 8)
+    data = np.frombuffer(b"".join(value.to_bytes(size, "little") for value in values), np.uint8)
+    return np.unpackbits(data.reshape(-1, size), axis=1, bitorder="little")[:, :width]
+
+
+def levelise(netlist: Netlist, library: Library) -> Levelised:
+    """Make a netlist ready.
+
+    Raises
+    ------
+    CostError
+        If it has a combinational loop, or a flip-flop that stores at anything but the rise of ``clk_i``.
+    """
+    cells = netlist.cells_of(library)
+    storing = {name: kind for name, kind in netlist.kinds.items() if cells[name].state}
+    size, state_nets = len(netlist.nets), {}
+    for name, kind in storing.items():
+        state_nets[name] = np.arange(size, size + len(kind.names))
+        size += len(kind.names)
+    made = _Builder()
+    for name, kind in storing.items():  # first: they depend on states alone
+        _check_clock(netlist, cells[name], kind)
+        for pin in _driven(cells[name], kind):
+            made.add(cells[name], kind, state_nets[name], _function(cells[name], pin), kind.of(pin))
+    first = made.count
+    for name, kind in netlist.kinds.items():
+        if name not in storing:
+            for pin in _driven(cells[name], kind):
+                made.add(cells[name], kind, None, _function(cells[name], pin), kind.of(pin))
+    gates = made.done()
+    order = _order(gates, first, netlist)
+    return Levelised(
+        netlist, size, _reordered(gates, order),
+        *(_of_states(cells, storing, state_nets, part) for part in ("data", "clear", "preset")),
+    )  # fmt: skip
+
+
+def _check_clock(netlist: Netlist, cell: Cell, kind: Instances) -> None:
+    state = cell.state
+    assert state is not None
+    (pin,) = state.clock.names if len(state.clock.names) == 1 else ("",)
+    rising = pin and cell.truth(state.clock)[1 << cell.variables.index(pin)]
+    if state.latch or not rising or (kind.of(pin) != netlist.inputs["clk_i"][0]).any():
+        raise CostError(f"cell {cell.name}: a flip-flop that stores when clk_i rises is required")
+
+
+def _driven(cell: Cell, kind: Instances) -> list[str]:
+    return [pin for pin in cell.outputs if pin in kind.pins]
+
+
+def _function(cell: Cell, pin: str) -> Expression:
+    function = cell.pins[pin].function
+    if function is None:
+        raise CostError(f"cell {cell.name}: output {pin} needs a function")
+    return function
+
+
+def _of_states(
+    cells: Mapping[str, Cell], storing: Mapping[str, Instances], state_nets: Mapping[str, Ints], part: str
+) -> _Functions:
+    """The next state, or whether it is cleared or preset, of the flip-flops that have that."""
+    made = _Builder()
+    for name, kind in storing.items():
+        expression = getattr(cells[name].state, part)
+        if expression is not None:
+            made.add(cells[name], kind, state_nets[name], expression, state_nets[name])
+    return made.done()
+
+
+class _Builder:
+    """Collects functions."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.parts: list[tuple[Ints, Ints, Ints]] = []  # nets a function, bases, outputs
+        self.tables: list[Bits] = []
+        self.length = 0
+
+    def add(self, cell: Cell, kind: Instances, states: Ints | None, expression: Expression, out: Ints) -> None:
+        """The expression for every instance whose output has a net."""
+        table = cell.truth(expression).astype(np.uint8)
+        missing = [name for name in cell.inputs if name not in kind.pins]
+        if missing:
+            raise CostError(f"cell {cell.name}: pin {missing[0]} is not connected")
+        columns = [kind.of(name) for name in cell.inputs] + ([states] if states is not None else [])
+        nets = np.stack(columns, axis=1)
+        used = out != UNCONNECTED
+        if (nets[used] == UNCONNECTED).any():
+            raise CostError(f"cell {cell.name}: an input is not connected")
+        self.parts.append((nets[used], np.full(int(used.sum()), self.length), out[used]))
+        self.tables.append(table)
+        self.length += len(table)
+        self.count += int(used.sum())
+
+    def done(self) -> _Functions:
+        nets, widths, bases, outs = [], [], [], []
+        for some, base, out in self.parts:
+            nets.append(some.reshape(-1))
+            widths.append(np.full(len(some), some.shape[1]))
+            bases.append(base)
+            outs.append(out)
+        empty = np.zeros(0, np.int64)
+        start = np.concatenate([[0], np.cumsum(np.concatenate([empty, *widths]))]).astype(np.int64)
+        tables = np.concatenate([np.zeros(0, np.uint8), *self.tables])
+        fanin, base, out = (np.concatenate([empty, *each]) for each in (nets, bases, outs))
+        return _Functions(start, fanin, base, tables, out)
+
+
+def _order(gates: _Functions, first: int, netlist: Netlist) -> Ints:
+    """The functions so that each comes after those whose nets it takes; the first ones take none."""
+    driver = {int(net): number for number, net in enumerate(gates.out)}
+    waiting = np.zeros(len(gates.out), np.int64)
+    readers: dict[int, list[int]] = {}
+    for number in range(first, len(gates.out)):
+        for net in gates.fanin[gates.start[number] : gates.start[number + 1]].tolist():
+            if net in driver:
+                readers.setdefault(driver[net], []).append(number)
+                waiting[number] += 1
+    order = list(range(first)) + [n for n in range(first, len(gates.out)) if not waiting[n]]
+    for number in order:
+        for reader in readers.get(number, ()):
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                order.append(reader)
+    if len(order) < len(gates.out):
+        net = netlist.nets[int(gates.out[int(np.flatnonzero(waiting)[0])])]
+        raise CostError(f"a netlist without combinational loops is required, net {net} is in one")
+    return np.array(order, np.int64)
+
+
+def _reordered(gates: _Functions, order: Ints) -> _Functions:
+    widths = np.diff(gates.start)[order]
+    fanin = [gates.fanin[gates.start[n] : gates.start[n + 1]] for n in order]
+    start = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
+    return _Functions(
+        start, np.concatenate([np.zeros(0, np.int64), *fanin]), gates.base[order], gates.tables, gates.out[order]
+    )
+
+
+@nb.njit(cache=True, nogil=True)
+def _look_up(functions, number, values):  # type: ignore[no-untyped-def]
+    start, fanin, base, tables, _ = functions
+    index = 0
+    for place in range(start[number], start[number + 1]):
+        index |= np.int64(values[fanin[place]]) << (place - start[number])
+    return tables[base[number] + index]
+
+
+@nb.njit(cache=True, nogil=True)
+def _settle(functions, values):  # type: ignore[no-untyped-def]
+    out = functions[4]
+    for number in range(len(out)):
+        values[out[number]] = _look_up(functions, number, values)
+
+
+@nb.njit(cache=True, nogil=True)
+def _force(functions, values, to):  # type: ignore[no-untyped-def]
+    """States whose clear or preset is active."""
+    out = functions[4]
+    for number in range(len(out)):
+        if _look_up(functions, number, values):
+            values[out[number]] = to
+
+
+@nb.njit(cache=True, nogil=True)
+def _play(parts, values, stimuli, into, out, control, results):  # type: ignore[no-untyped-def]
+    """How many results came, at most one more than are due. In ``control``: rst_ni, valid_i, ready_i, ready_o, valid_o."""
+    gates, data, clear, preset = parts
+    states = data[4]
+    following = np.zeros(len(states), np.uint8)
+    sent = seen = still = clock = 0
+    values[1] = 1
+    values[control[2]] = 1
+    while seen < len(results) and still < _PATIENCE:
+        if seen == len(results) - 1 and sent == len(stimuli) and still > _AFTER:
+            break
+        values[control[0]] = clock >= 4
+        valid = clock >= 4 and sent < len(stimuli)
+        values[control[1]] = valid
+        if valid:
+            for bit in range(len(into)):
+                values[into[bit]] = stimuli[sent, bit]
+        _settle(gates, values)
+        _force(clear, values, 0)
+        _force(preset, values, 1)
+        _settle(gates, values)
+        still += 1
+        if clock >= 4:
+            if valid and values[control[3]]:
+                sent += 1
+                still = 0
+            if values[control[4]]:
+                for bit in range(len(out)):
+                    results[seen, bit] = values[out[bit]]
+                seen += 1
+                still = 0
+        for number in range(len(states)):
+            following[number] = _look_up(data, number, values)
+        for number in range(len(states)):
+            values[states[number]] = following[number]
+        _force(clear, values, 0)
+        _force(preset, values, 1)
+        clock += 1
+    return seen

@@ -1,0 +1,214 @@
+"""A whole chip priced: every unit on what it did in a recorded training step, and the energy of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lns.design import Core, Design, MainMemory
+from sim.cost.cells import Cell
+from sim.cost.cycles import Array, Count, Words, counts
+from sim.cost.mapping import smallest_inverter
+from sim.cost.memory import dram, sram
+from sim.cost.operands import Recorded, recorded, uniform
+from sim.cost.price import UNIFORM, Conditions, Price, price
+from sim.cost.scaling import Node
+from sim.cost.step import Machine, StepEnergy, UnitCost, step_energy
+from sim.cost.workload import Workload, record
+from sim.train.trace import Trace
+from sim.verify.unit import Unit
+
+__all__ = ["Cost", "Settings", "assemble", "design_cost", "price_all", "unit_cost"]
+
+#: what a step calls, by the first word of the call's label -> the unit of the core that does it
+_ROLES = {
+    "forward": "element", "backward": "element", "gradient": "element", "operand": "convert", "relu": "relu",
+    "loss": "loss", "update": "update",
+}  # fmt: skip
+
+# beats of a call that are compared: of each product of the first step; of other units, over all recorded steps
+_PRODUCTS, _OTHERS = 1000, 10_000
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is priced, beside the chip.
+
+    Attributes
+    ----------
+    conditions : Conditions
+    node : Node
+        Of the memories' models, and of the library.
+    workload : Workload
+        The training step whose operands go through the gates.
+    beats : int
+        Of each call of a unit, about, with which power is measured, gates having delays; many more are compared.
+    step : tuple of Count, optional
+        The step whose energy is computed; by default the workload's own.
+    jobs : int
+        Syntheses and simulations at a time.
+    """
+
+    conditions: Conditions
+    node: Node
+    workload: Workload
+    beats: int = 60
+    step: tuple[Count, ...] | None = None
+    jobs: int = 2
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A priced chip.
+
+    Attributes
+    ----------
+    name : str
+    prices : tuple of (role, Price)
+    step : StepEnergy
+        Its machine has areas, leakage and memories.
+    """
+
+    name: str
+    prices: tuple[tuple[str, Price], ...]
+    step: StepEnergy
+
+    @property
+    def mac(self) -> float:
+        """Dynamic joules of a multiply-accumulate in its element, conversion of the result included, over the step."""
+        return self.step.by_kind["multiply-accumulate"] / self.step.macs
+
+    @property
+    def update(self) -> float:
+        """Dynamic joules of a weight's update."""
+        weights = sum(row.phase.operations for row in self.step.rows if row.phase.phase == "update")
+        return self.step.by_kind["update"] / weights
+
+    @property
+    def critical_path(self) -> float:
+        """Of the slowest unit, seconds."""
+        return max(one.critical_path for _, one in self.prices)
+
+    def uniform_ratio(self, role: str) -> float:
+        """Energy of uniform random operands over that of the recorded ones, beat for beat."""
+        ratios = [
+            one.energy[UNIFORM].total / _mean(one.recorded) for kind, one in self.prices if kind == role
+        ]  # fmt: skip
+        return sum(ratios) / len(ratios)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Joules, seconds, watts, µm²."""
+        return {
+            "name": self.name, "mac_energy": self.mac, "update_energy": self.update,
+            "critical_path": self.critical_path,
+            "units": [{"role": role} | one.to_dict() for role, one in self.prices], "step": self.step.to_dict(),
+        }  # fmt: skip
+
+
+def _mean(values: Mapping[str, float]) -> float:
+    return sum(values.values()) / len(values)
+
+
+def design_cost(design: Design, settings: Settings, report: Report = lambda text: None) -> Cost:
+    """Price a design.
+
+    Parameters
+    ----------
+    design : Design
+    settings : Settings
+    report : callable
+        Told what is being done, a line at a time.
+
+    Raises
+    ------
+    CostError
+        If a unit cannot be built, misses the clock, or its netlist does not compute what the definition says.
+    MissingTool
+        If a tool is missing.
+    """
+    traces = record(design, settings.workload)
+    work = {
+        unit: by_label | {UNIFORM: uniform(unit, max(by_label.values(), key=len)[: settings.beats], 0)}
+        for unit, by_label in _work(traces).items()
+    }
+    prices = price_all(design.name, work, settings, report)
+    step = counts(traces[0]) if settings.step is None else settings.step
+    machine = assemble(design.name, design.core, Array.of(design), Words.of(design), prices, settings)
+    return Cost(design.name, tuple(prices), step_energy(machine, step))
+
+
+def price_all(name: str, work: Recorded, settings: Settings, report: Report) -> list[tuple[str, Price]]:
+    """(role, price) of each unit, as many at a time as the machine has cores."""
+
+    def one(unit: Unit) -> tuple[str, Price]:
+        made = price(unit, work[unit], settings.conditions, settings.beats, heavy)
+        report(f"{name}: {unit.module}: {made.area_um2:.4g} µm², {made.verified} beats verified")
+        return _ROLES[next(iter(work[unit])).split()[0]], made
+
+    # threads that wait, and threads that run the tools
+    with ThreadPoolExecutor(len(work)) as waiting, ThreadPoolExecutor(settings.jobs) as heavy:
+        return list(waiting.map(one, work))
+
+
+def _work(traces: tuple[Trace, ...]) -> Recorded:
+    """Products of the first step; of the other units, which have fewer operands, every step's."""
+    work: Recorded = {}
+    for number, trace in enumerate(traces):
+        products = tuple(call for call in trace.calls if call.unit == "dot" and not number)
+        others = tuple(call for call in trace.calls if call.unit != "dot")
+        for calls, limit in ((products, _PRODUCTS), (others, _OTHERS // len(traces))):
+            for unit, by_label in recorded(replace(trace, calls=calls), limit).items():
+                for label, transactions in by_label.items():
+                    work.setdefault(unit, {}).setdefault(label, []).extend(transactions)
+    return work
+
+
+def unit_cost(role: str, prices: list[Price]) -> UnitCost:
+    """The units of one role as one: those that a call uses take its energy, the others' clocks tick beside it."""
+    labels = dict.fromkeys(label for one in prices for label in one.recorded)
+    return UnitCost(
+        role,
+        {label: sum(one.recorded.get(label, one.idle) for one in prices) for label in labels},
+        sum(one.idle for one in prices),
+        sum(one.leakage for one in prices),
+        sum(one.area_um2 for one in prices),
+        sum(one.gate_equivalents for one in prices),
+    )
+
+
+def assemble(
+    name: str, core: Core, array: Array, words: Words, prices: list[tuple[str, Price]], settings: Settings,
+    more: tuple[UnitCost, ...] = (), unpriced: tuple[str, ...] = (),
+) -> Machine:  # fmt: skip
+    """The core with its memories around priced units.
+
+    Parameters
+    ----------
+    more : tuple of UnitCost
+        Units that are priced otherwise.
+    unpriced : tuple of str
+        Roles that are left out, knowingly.
+    """
+    roles = dict.fromkeys(role for role, _ in prices if role != "convert" or words.copies)
+    units = tuple(unit_cost(role, [one for kind, one in prices if kind == role]) for role in roles)
+    inverter = _leakage(smallest_inverter(settings.conditions.library))
+    main = dram() if core.memory is MainMemory.DRAM else sram(core.memory_kib << 13, settings.node, inverter)
+    return Machine(
+        name, array, words, (*units, *more), sram(core.buffer_kib << 13, settings.node, inverter), main,
+        settings.conditions.period, unpriced,
+    )  # fmt: skip
+
+
+def _leakage(inverter: Cell) -> float:
+    """Mean watts over the states of the input."""
+    total = 0.0
+    for supply in {one.supply for one in inverter.leakage}:
+        same = [one for one in inverter.leakage if one.supply == supply]
+        by_state = [one.power for one in same if one.when is not None]
+        rest = [one.power for one in same if one.when is None]
+        total += (sum(by_state) + sum(rest) * (2 - len(by_state))) / 2
+    return total

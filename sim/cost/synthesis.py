@@ -1,0 +1,356 @@
+"""Synthesis: a unit between its registers to a flat netlist of a library's cells, by Yosys and abc.
+
+The modules of a unit are each made gates of once, however often they are instantiated, ROMs included (they become
+trees of multiplexers, in which equal parts are one). Then everything is flattened, and mapped as a whole. Netlists are
+kept (`sim.cost.cache`) by everything that enters them.
+
+A netlist has no wires and no clock tree: there is no layout. Constant pins are literal constants, without tie cells.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sim.cost.cache import cached
+from sim.cost.errors import CostError
+from sim.cost.liberty import Library
+from sim.cost.mapping import mapping_library, smallest_inverter
+from sim.cost.timing import critical_path, timer_version
+from sim.verify.tools import MissingTool, sources_of
+from sim.verify.unit import Unit
+from sim.verify.wrapper import DEPTH, wrapper_text
+
+__all__ = ["EFFORTS", "MACRO_BITS", "TOP", "run_yosys", "synthesise"]
+
+TOP = "top"  #: name of a netlist's module
+MACRO_BITS = 1 << 20  #: bits of a ROM that is still made gates of; the largest of all presets has 307,908
+
+# An x or z in the Verilog: at a cell's input, or assigned to a net (variables of functions and loops have a $). The CLK
+# and EN of a memory without a clock are no inputs of it.
+_UNDEFINED = re.compile(r"    connect \\(?:A|B|D|S|DATA|ADDR) .*'[01]*[xz]|  connect [^$ ]+ .*'[01]*[xz]")
+
+_RESULTS = ("netlist.v", "netlist.json", "named.json")  # of a mapping
+#: Above so many times the period an effort is not tried, for large units take minutes: it has never gained as much.
+_REACH = {"balanced": 1.4, "speed": 2.0}
+_SECONDS = 1800  # that one run of Yosys may take
+
+#: How hard abc works for speed; a netlist is the first of these that meets the clock. Measured with osu018 at 18 ns on
+#: the full-table log-adders of madam8 and log16 and the dot product of madam8 (area µm², delay ns):
+#:
+#: =========  ================  ================  ================
+#: effort     8-bit adder       16-bit adder      dot product
+#: =========  ================  ================  ================
+#: area       10,995    5.1     121,317   10.4    118,777    7.6
+#: balanced   13,177    4.1     128,766    7.9    143,235    6.5
+#: speed      17,090    3.5     164,401    6.4    191,591    5.3
+#: Yosys's    14,059    4.3     135,928    8.4    146,578    6.7
+#: =========  ================  ================  ================
+#:
+#: Yosys's own script is in between and never best. ``&nf`` maps faster, but larger than ``amap`` and slower than
+#: ``map``; ``mfs2``, ``mfs3`` and more rounds of ``dc2`` change less than 1 %.
+EFFORTS = {
+    "area": "dch; amap -m",
+    "balanced": "dch; map -B 0.9 -D {period}",
+    "speed": "if -g -K 6 -C 8; strash; dch; map -B 0.9 -D {period}",
+}
+_BEFORE = "strash; &get -n; &fraig -x -C 100; &put; scorr; dc2; dc2; strash"
+_AFTER = "topo; buffer -c; topo; upsize -D {period}; dnsize -D {period}"
+
+_GATES = """\
+read_liberty -lib -ignore_miss_func "{liberty}"
+read_verilog -sv -defer {sources}
+read_verilog -sv {top}.v
+hierarchy -check -top {top} {parameters}
+rename -top {top}
+proc
+check -assert
+write_rtlil undefined.il
+tee -o latches.txt select -list t:$dlatch t:$adlatch t:$dlatchsr t:$sr
+synth -run coarse:fine
+opt -fast -full
+memory_map
+opt -undriven -fine
+techmap
+opt -fast
+simplemap
+{retime}flatten
+opt_expr -mux_undef
+opt -fast
+opt_clean
+check -assert
+dfflibmap -liberty "{liberty}"
+opt_clean
+write_rtlil gates.il
+"""
+
+# Retiming in one module, whose registers have neither enables nor resets. ``dretime`` moves none of them.
+_RETIME = """\
+flatten *{module}*
+opt_expr -mux_undef
+opt -fast
+abc -dff -liberty "{liberty}" -constr constraints.txt -D {period} -script retime.abc *{module}*
+"""
+
+_CELLS = """\
+read_liberty -lib -ignore_miss_func "{liberty}"
+read_rtlil gates.il
+abc -liberty "{liberty}" -constr constraints.txt -D {period} -script map.abc
+splitnets
+opt_clean -purge
+write_json named.json
+rename -hide w:*
+rename -hide c:*
+opt_clean -purge
+check -assert
+rename -enumerate -pattern n% w:*
+rename -enumerate -pattern c% c:*
+write_json netlist.json
+write_verilog -noattr -noexpr -nohex netlist.v
+"""
+
+
+def synthesise(
+    unit: Unit, library: Library, period: float, depth: int | None = None, rtl_dir: Path | None = None
+) -> Path:
+    """The folder with the netlist of a unit in its wrapper (`sim.verify.wrapper`), from the cache where it is there.
+
+    Parameters
+    ----------
+    unit : Unit
+    library : Library
+    period : float
+        Of the clock that the netlist shall keep, seconds. One that cannot be met gives the fastest netlist that was
+        found: `sim.cost.timing.time_netlist` says so.
+    depth : int, optional
+        Register stages of the wrapper; by default 2 around a combinational core, 1 in a sequential unit.
+    rtl_dir : Path, optional
+        Verilog that replaces the package's own files of the same names.
+
+    Returns
+    -------
+    A folder with ``netlist.v`` and ``netlist.json``: a module ``top`` with the wrapper's ports, cells ``c0``, ``c1`` …
+    and single-bit nets ``n0``, ``n1`` …; and with ``summary.json``: area_um2, sequential_area_um2, cells (by kind),
+    flip_flops, effort, critical_path (seconds), key, yosys.
+
+    Raises
+    ------
+    CostError
+        If Yosys refuses the Verilog, or the netlist would have latches, loops, undefined values or cells that are not
+        in the library; if a ROM has more than `MACRO_BITS` bits.
+    MissingTool
+        If a tool is not installed.
+    """
+    _check_roms(unit)
+    depth = (1 if unit.sequential else DEPTH) if depth is None else depth
+    sources = {name: path.read_text("utf-8") for name, path in sources_of(unit, rtl_dir).items()}
+    files = {**sources, f"{TOP}.v": wrapper_text(unit, TOP), **unit.roms()}
+    return synthesise_files(files, [*sources], library, period, {"DEPTH": depth})
+
+
+def synthesise_files(
+    files: Mapping[str, str], sources: list[str], library: Library, period: float, parameters: Mapping[str, int],
+    efforts: Sequence[str] = tuple(EFFORTS), retimed: str | None = None,
+) -> Path:
+    """As `synthesise`, of a module ``top`` in the file ``top.v``, with its parameters; beside it ``sources``, in their
+    order, and what they read. In the module ``retimed`` registers may be moved."""
+    scripts = _scripts(library, period, sources, parameters, retimed)
+    parts = {f"file {name}": text for name, text in files.items()}
+    parts |= {f"script {name}": text for name, text in scripts.items()}
+    parts |= {"efforts": " ".join(efforts), "library": library.digest, "yosys": yosys_version()}
+    parts |= {"abc": _abc_version(), "timer": timer_version()}
+
+    def build(folder: Path) -> None:
+        work = folder / "work"
+        work.mkdir()
+        for name, text in (*files.items(), *scripts.items()):
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).write_text(text, "utf-8")
+        summary = _netlist(work, library, period, efforts)
+        for name in ("netlist.v", "netlist.json", "registers.json"):
+            (work / name).rename(folder / name)
+        shutil.rmtree(work)
+        (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
+
+    return cached("netlist", parts, build)
+
+
+def _check_roms(unit: Unit) -> None:
+    for name, image in unit.roms().items():
+        words = [line for line in image.splitlines() if not line.startswith("//")]
+        bits = 4 * sum(map(len, words))
+        if bits > MACRO_BITS:
+            raise CostError(
+                f"{unit.module} {unit}: a ROM of at most {MACRO_BITS} bits can be made gates of, {name} has {bits}: "
+                "it needs a memory macro, which no cell library has"
+            )
+
+
+def _scripts(
+    library: Library, period: float, sources: Sequence[str], parameters: Mapping[str, int], retimed: str | None
+) -> dict[str, str]:
+    """What Yosys and abc are told, by the names of files."""
+    liberty = mapping_library(library)
+    inverter = smallest_inverter(library)
+    load = 4 * inverter.pins[inverter.inputs[0]].rise_capacitance
+    target = f"{period * 1e12:.0f}"  # abc counts in picoseconds and femtofarads
+    chosen = " ".join(f"-chparam {name} {value}" for name, value in parameters.items())
+    retime = _RETIME.format(module=retimed, liberty=liberty, period=target) if retimed else ""
+    gates = _GATES.format(liberty=liberty, sources=" ".join(sources), top=TOP, parameters=chosen, retime=retime)
+    texts = {
+        "constraints.txt": f"set_driving_cell {inverter.name}\nset_load {load * 1e15:.4f} [all_outputs]\n",
+        "gates.ys": gates,
+        "cells.ys": _CELLS.format(liberty=liberty, period=target),
+    }
+    for effort, commands in {**EFFORTS, "retime": f"balance; retime -M 5; strash; {EFFORTS['speed']}"}.items():
+        lines = f"{_BEFORE}; {commands}; {_AFTER}".format(period=target).split("; ")
+        if effort != "retime" or retimed:
+            texts[f"{effort}.abc"] = "\n".join(lines) + "\n"
+    return texts
+
+
+def _netlist(work: Path, library: Library, period: float, efforts: Sequence[str]) -> dict[str, Any]:
+    """Netlist files in a folder with sources and scripts, and their summary."""
+    run_yosys(work, "gates.ys")
+    _check_gates(work)
+    best: tuple[float, str] | None = None
+    for effort in efforts:
+        if best is not None and best[0] > _REACH[effort] * period:
+            continue
+        shutil.copy(work / f"{effort}.abc", work / "map.abc")
+        run_yosys(work, "cells.ys")
+        path = critical_path(work / "netlist.v", library, period)
+        if best is None or path < best[0]:
+            best = path, effort
+            for name in _RESULTS:
+                (work / name).rename(work / f"best.{name}")
+        if path <= period:
+            break
+    assert best is not None
+    for name in _RESULTS:
+        (work / f"best.{name}").rename(work / name)
+    registers = _registers(_module(work / "named.json"), _module(work / "netlist.json"))
+    (work / "registers.json").write_text(json.dumps(registers), "utf-8")
+    return _summary(work / "netlist.json", library) | {
+        "effort": best[1], "critical_path": best[0], "yosys": yosys_version()
+    }  # fmt: skip
+
+
+def _check_gates(work: Path) -> None:
+    latches = (work / "latches.txt").read_text("utf-8").split()
+    if latches:
+        raise CostError(f"a unit without latches is required, Yosys found {', '.join(latches[:4])}")
+    kind = ""
+    for line in (work / "undefined.il").read_text("utf-8").splitlines():
+        if line.startswith("  cell "):
+            kind = line.split()[1]
+        elif _UNDEFINED.match(line) and kind not in ("$mux", "$pmux"):  # a choice of nothing is left to synthesis
+            raise CostError(f"a unit whose every bit is defined is required, Yosys found {line.strip()[8:]}")
+        elif line == "  end":
+            kind = ""
+
+
+def _module(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))["modules"][TOP]
+    return found
+
+
+def _registers(named: dict[str, Any], renamed: dict[str, Any]) -> dict[str, list[str]]:
+    """Net of the netlist -> its names in the Verilog, if any are left: mostly those of registers and what they take.
+
+    Both are one netlist, before and after everything got a simple name: a walk from the outputs finds the pairs.
+    """
+    before, after = _drivers(named), _drivers(renamed)
+    twins: dict[Any, Any] = {}
+    pending = [
+        pair for name, port in named["ports"].items() if port["direction"] == "output"
+        for pair in zip(port["bits"], renamed["ports"][name]["bits"], strict=True)
+    ]  # fmt: skip
+    while pending:
+        old, new = pending.pop()
+        if old in twins or old not in before:
+            continue
+        twins[old] = new
+        pending += [(bits[0], after[new][pin][0]) for pin, bits in before[old].items()]
+    nets = {bits[0]: name for name, bits in _nets(renamed) if name not in renamed["ports"]}
+    found: dict[str, list[str]] = {}
+    for name, bits in _nets(named):
+        if name not in named["ports"] and len(bits) == 1 and twins.get(bits[0]) in nets:
+            found.setdefault(nets[twins[bits[0]]], []).append(name)
+    return found
+
+
+def _drivers(module: dict[str, Any]) -> dict[Any, dict[str, list[Any]]]:
+    """Net -> the pins of the cell that drives it, by name."""
+    drivers: dict[Any, dict[str, list[Any]]] = {}
+    for cell in module["cells"].values():
+        pins = cell["connections"]
+        drivers |= {bits[0]: pins for pin, bits in pins.items() if cell["port_directions"][pin] == "output"}
+    return drivers
+
+
+def _nets(module: dict[str, Any]) -> list[tuple[str, list[Any]]]:
+    return [(name, net["bits"]) for name, net in module["netnames"].items() if not net["hide_name"]]
+
+
+def _summary(path: Path, library: Library) -> dict[str, Any]:
+    module = _module(path)
+    kinds = Counter(cell["type"] for cell in module["cells"].values())
+    strange = sorted(kinds.keys() - library.cells.keys())
+    if strange:
+        raise CostError(f"{library.path}: no cell was found for {', '.join(strange)}")
+    for name, cell in module["cells"].items():
+        if any(bit in ("x", "z") for bits in cell["connections"].values() for bit in bits):
+            raise CostError(f"a netlist whose every bit is defined is required, cell {name} has a pin that is not")
+    sequential = {kind: count for kind, count in kinds.items() if library.cells[kind].state}
+    latches = [kind for kind in sequential if (state := library.cells[kind].state) and state.latch]
+    if latches:
+        raise CostError(f"a netlist without latches is required, it has {', '.join(latches)}")
+
+    def area(some: Mapping[str, int]) -> float:
+        return sum(library.cells[kind].area_um2 * count for kind, count in sorted(some.items()))
+
+    return {
+        "area_um2": area(kinds), "sequential_area_um2": area(sequential), "flip_flops": sum(sequential.values()),
+        "cells": dict(sorted(kinds.items())),
+    }  # fmt: skip
+
+
+def run_yosys(folder: Path, script: str) -> None:
+    """Run a script in its folder.
+
+    Raises
+    ------
+    CostError
+        If Yosys refuses it, or needs more than half an hour.
+    """
+    yosys_version()
+    command = ["yosys", "-q", "-l", f"{script}.log", "-s", script]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise CostError(f"Yosys needed more than {_SECONDS} s: the unit is too large to be made gates of") from None
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+        raise CostError(f"Yosys: {' '.join(lines[-2:])}")
+
+
+@cache
+def yosys_version() -> str:
+    """What Yosys says of itself; `MissingTool` if it is not installed."""
+    if shutil.which("yosys") is None or shutil.which("berkeley-abc") is None:
+        raise MissingTool("synthesis needs Yosys and abc: apt install yosys berkeley-abc")
+    return subprocess.run(["yosys", "-V"], capture_output=True, text=True).stdout.strip()
+
+
+@cache
+def _abc_version() -> str:
+    yosys_version()
+    return subprocess.run(["berkeley-abc", "-q", "version"], capture_output=True, text=True).stdout.strip()

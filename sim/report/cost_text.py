@@ -1,0 +1,79 @@
+"""Prices of a chip's units as lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sim.cost.machine import Cost, Settings
+from sim.cost.price import UNIFORM, Price
+from sim.report import step_text
+from sim.report.step_text import si
+
+__all__ = ["text"]
+
+_UNIT = "{:<20} {:>11} {:>8} {:>6} {:>9} {:>9} {:>22} {:>8} {:>9} {:>8}"
+
+
+def _row(one: Price) -> list[str]:
+    beats = [energy for label, energy in one.energy.items() if label != UNIFORM]
+    count = sum(energy.beats for energy in beats)
+    mean = {
+        part: sum(getattr(energy, part) * energy.beats for energy in beats) / count
+        for part in ("total", "clock", "internal", "switching")
+    }
+    shares = " / ".join(f"{100 * mean[part] / mean['total']:.0f}" for part in ("clock", "internal", "switching"))
+    uniform = one.energy[UNIFORM].total / mean["total"]
+    row = _UNIT.format(
+        one.module, f"{one.area_um2:.0f}", f"{one.gate_equivalents:.0f}", one.flip_flops, si(one.critical_path, "s"),
+        si(mean["total"], "J"), shares, f"{uniform:.2f}", si(one.leakage, "W"), one.verified,
+    )  # fmt: skip
+    return [row, f"  {one.unit}"]
+
+
+def conditions(settings: Settings) -> list[str]:
+    """Under which all figures hold."""
+    given = settings.conditions
+    library = given.library
+    wire = given.wire_capacitance * 1e15
+    wires = f"{wire:g} fF of wire for each driven pin" if wire else "no wires"
+    load = settings.workload
+    return [
+        f"{library.name}: {library.voltage:g} V, {library.temperature:g} °C; clock {si(given.period, 's')} "
+        f"({si(1 / given.period, 'Hz')}, {given.period / library.fo4:.0f} FO4); {wires}, no clock tree",
+        f"activity: gates {'with' if given.annotated else 'without'} delays, operands of training step "
+        f"{load.before + 1} of {load.data}, hidden {'-'.join(map(str, load.hidden))}, batch {load.batch}, "
+        f"seed {load.seed}",
+    ]
+
+
+def text(costs: Sequence[Cost], settings: Settings) -> str:
+    """Units, then steps; of several chips also side by side."""
+    lines = conditions(settings)
+    for cost in costs:
+        lines += [
+            "",
+            cost.name,
+            _UNIT.format("", "", "gate", "flip-", "least", "energy", "% in clock pins /", "uniform", "", "beats"),
+            _UNIT.format(
+                "unit",
+                "area µm²",
+                "equiv.",
+                "flops",
+                "period",
+                "a beat",
+                "cells / nets",
+                "/ real",
+                "leakage",
+                "verified",
+            ),
+        ]
+        for _, one in cost.prices:
+            lines += _row(one)
+        lines += [
+            f"  a multiply-accumulate {si(cost.mac, 'J')}, a weight's update {si(cost.update, 'J')} (without leakage)",
+            "",
+            step_text.text(cost.step),
+        ]
+    if len(costs) > 1:
+        lines += ["", step_text.comparison([cost.step for cost in costs])]
+    return "\n".join(lines)
