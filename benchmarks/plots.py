@@ -103,8 +103,16 @@ def sizes(rows: Rows) -> Any:
     return figure
 
 
+def sweep(rows: Rows) -> Any:
+    """Overhead of a point."""
+    some = [row for row in rows if row["part"] == "overhead"]
+    figure, axes = _figure(len(some) + 1)
+    _bars(axes, some, [row["name"] for row in some], "ms_a_point", "ms a point that does nothing")
+    return figure
+
+
 PLOTS: dict[str, Callable[[Rows], Any]] = {
-    "products": products, "bound": bound, "elementwise": elementwise, "sizes": sizes, "step": step,
+    "products": products, "bound": bound, "elementwise": elementwise, "sizes": sizes, "step": step, "sweep": sweep,
 }  # fmt: skip
 
 

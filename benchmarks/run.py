@@ -1,6 +1,6 @@
 """All benchmarks of speed, each in a process of its own: JSON, a table and a plot of each under runs/bench.
 
-python benchmarks/run.py [products bound elementwise sizes step] [--quick]
+python benchmarks/run.py [products bound elementwise sizes step sweep] [--quick]
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ RUNS: dict[str, dict[str, list[str]]] = {
     "elementwise": {"elementwise": []},
     "sizes": {"sizes": []},
     "step": {"step": [], "step-2-threads": ["--threads", "2"]},
+    "sweep": {"sweep": []},
 }
 
 

@@ -57,8 +57,11 @@ def _run_table(args: argparse.Namespace) -> int:
 
 
 def _commands() -> dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Run]]:
-    from sim.report import diff, error
+    from sim.cost import command as costing
+    from sim.report import diff, error, sweep_command
     from sim.rtl import command as bundling
+    from sim.sweep import command as sweeping
+    from sim.sweep import pareto
     from sim.train import command as training
     from sim.verify import command as verifying
     from sim.verify import mutate as mutating
@@ -76,6 +79,11 @@ def _commands() -> dict[str, tuple[str, Callable[[argparse.ArgumentParser], None
         "prove": ("prove that the Verilog of a design is the definition", proving.add_arguments, proving.run),
         "mutate": ("plant faults in the Verilog and count what is caught", mutating.add_arguments, mutating.run),
         "error": ("how far each unit is from exact arithmetic", error.add_arguments, error.run),
+        "cost": ("area, delay, power, energy of a training step", costing.add_arguments, costing.run),
+        "sweep": ("train, price and verify many designs", sweeping.add_arguments, sweeping.run),
+        "report": ("results of a sweep as one page, and as figures", sweep_command.add_arguments, sweep_command.run),
+        "pareto": ("the best designs of a sweep", pareto.add_pareto, pareto.run_pareto),
+        "best": ("one design of a sweep as a file", pareto.add_best, pareto.run_best),
         "diff": ("the first word in which two runs or traces differ", diff.add_arguments, diff.run),
     }
 

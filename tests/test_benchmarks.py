@@ -21,6 +21,7 @@ from lns.kernels.tables import Threaded
 NEEDS = {
     "products": ["threadpoolctl", "universal_dtypes"], "bound": ["threadpoolctl"],
     "elementwise": ["universal_dtypes"], "sizes": ["threadpoolctl"], "step": ["threadpoolctl", "torch"],
+    "sweep": [],
 }  # fmt: skip
 
 LISTING = """
@@ -214,13 +215,19 @@ def test_only_the_loops_that_a_call_reaches_count(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, module.__name__, module)
     before = function.loop
     loops = wide, narrow, _ = tuple(
-        bound.Loop(module.__name__, name, "x", 1, only)
+        bound.Loop(module.__name__, name, (("x", 1),), only)
         for name, only in (("reached", "wide"), ("reached", "not wide"), ("other", ""))
     )
     turns = nb.int64, nb.int64
     assert bound.signatures(loops, lambda: function(0, 1, 1, True)) == {wide: (*turns, nb.int64, nb.boolean)}
     assert bound.signatures(loops, lambda: function(0, 1, 1.0, False)) == {narrow: (*turns, nb.float64, nb.boolean)}
     assert function.loop is before
+
+
+def test_a_turn_stands_for_what_its_marked_instructions_say() -> None:
+    loop = bound.Loop("", "", (("vpgatherdd", 16), ("vpinsr[wd]", 4 / 3)))
+    body = assembly.loop_with(LISTING, loop.marker) + [Instruction("vpinsrw", ("$1", "(%rax)", "%xmm0", "%xmm0"))] * 3
+    assert loop.macs(body) == pytest.approx(16 + 4)
 
 
 @pytest.mark.parametrize("name", [name for name in products.units(False) if name.startswith("log")])

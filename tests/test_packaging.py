@@ -57,6 +57,7 @@ def test_the_wheel_holds_packages_designs_verilog_and_benches(root: Path, wheel:
     expected |= {f"sim/_data/cocotb/{name}" for name in benches}
     expected |= {f"lns/designs/{name}" for name in designs} | {"sim/_data/docs/spec.md"}
     expected |= {f"{package}/{name}" for package in ("lns", "sim") for name in names(root / package, "*.py")}
+    expected |= {f"sim/report/assets/{name}" for name in names(root / "sim/report/assets", "*.*")}
     assert sorted(expected - held) == []
 
 

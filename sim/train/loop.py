@@ -101,6 +101,7 @@ def train(
     progress: bool = True,
     after_step: Callable[[int, Learner], None] | None = None,
     trace: TraceRequest | None = None,
+    until: int | None = None,
 ) -> dict[str, Any]:
     """Train a run from its checkpoint, or from the start, to the end.
 
@@ -116,6 +117,8 @@ def train(
         Called with the number of steps done and the learner.
     trace : TraceRequest, optional
         Which step of a chip to record, and where; it changes no bit.
+    until : int, optional
+        Stop after so many epochs; the learning rate still falls by the run's own number of them.
 
     Returns
     -------
@@ -127,7 +130,7 @@ def train(
     base_lr = own_lr(config, design)
 
     batches = -(-len(data.train_x) // config.batch)
-    steps = config.epochs * batches
+    steps = (config.epochs if until is None else min(until, config.epochs)) * batches
     done, loss, correct, seconds = 0, 0.0, 0, 0.0  # loss and correct are of the epoch so far
     restored = run.load()
     if restored is not None:
