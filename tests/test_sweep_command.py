@@ -128,14 +128,15 @@ def test_wrong_command_lines(file, tmp_path, capsys, monkeypatch, arguments, mes
 
 
 def test_a_price_that_cannot_be_had_is_a_failure_with_its_reason(file, tmp_path, capsys, monkeypatch):
-    def design_cost(design: Any, settings: dict[str, Any]) -> dict[str, Any]:
-        assert settings == {"liberty": "", "clock": 0.0, "data": "digits", "hidden": [4], "batch": 256}
+    def cost_result(design: Any, settings: dict[str, Any]) -> dict[str, Any]:
+        network = {"data": "digits", "hidden": [4], "batch": 256}
+        assert settings == {"liberty": "", "clock": 0.0, "delays": True} | network
         if design.formats.activation.frac_bits == 3:
             raise lns.design.DesignError("planted: no price")
         return {"energy_step_j": 1e-6}
 
     file.write_text('metrics = ["accuracy", "cost"]\n' + TEXT)
-    monkeypatch.setattr("sim.cost.design_cost", design_cost, raising=False)
+    monkeypatch.setattr(work, "cost_result", cost_result)
     assert run(capsys, file, "--store", tmp_path / "s", "--workers", 0, "--quiet")[0] == 1
     points = load_results(tmp_path / "s")
     assert [point.status for point in points] == ["done", "failed", "impossible"]

@@ -10,21 +10,14 @@ from pathlib import Path
 
 from lns.design import Design, load
 from sim.cost.baseline.machine import BASELINES, baseline_cost
-from sim.cost.cycles import Count, counts_of
+from sim.cost.cycles import counts_of
 from sim.cost.errors import CostError
-from sim.cost.liberty import Library, default_library, load_library
-from sim.cost.machine import Cost, Settings, design_cost
-from sim.cost.price import Conditions
-from sim.cost.scaling import Node
+from sim.cost.machine import Cost, design_cost
+from sim.cost.settings import DEFAULT_PERIOD_FO4, Settings, make_settings
 from sim.cost.workload import Workload
 from sim.report import cost_plot, cost_text
 
-__all__ = ["DEFAULT_PERIOD_FO4", "add_arguments", "parse_period", "run", "settings_of"]
-
-DEFAULT_PERIOD_FO4 = 500  #: delays of an inverter that drives four, in a clock
-
-#: start of a library's name -> its node in nm, where the text does not say it
-_NODES = {"osu018": 180, "asap7": 7, "sg13g2": 130}
+__all__ = ["add_arguments", "parse_period", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,28 +64,24 @@ def parse_period(text: str) -> float:
     )
 
 
-def _node(library: Library, given: int | None) -> Node:
-    known = [node for name, node in _NODES.items() if library.name.lower().startswith(name)]
-    if given is None and not known:
-        raise CostError(f"--node: the process node in nm is required, library {library.name} does not tell it")
-    return Node(known[0] if given is None else given, library.voltage)
-
-
 def settings_of(args: argparse.Namespace) -> Settings:
     """What the arguments ask for."""
-    library = load_library(args.liberty or default_library())
-    period = parse_period(args.clock) if args.clock else DEFAULT_PERIOD_FO4 * library.fo4
     try:
         hidden = tuple(int(part) for part in args.hidden.split(",") if part.strip())
         widths = [int(part) for part in args.network.split("-")] if args.network else None
     except ValueError:
-        raise CostError(
-            f"sizes of layers must be whole numbers, got --hidden {args.hidden} --network {args.network}"
-        ) from None
-    step: tuple[Count, ...] | None = counts_of(widths, args.batch) if widths else None
-    conditions = Conditions(library, period, not args.no_delays, args.wire_capacitance * 1e-15)
-    workload = Workload(args.data, hidden, args.batch, seed=args.seed)
-    return Settings(conditions, _node(library, args.node), workload, args.beats, step)
+        given = f"--hidden {args.hidden} --network {args.network}"
+        raise CostError(f"sizes of layers must be whole numbers, got {given}") from None
+    return make_settings(
+        Workload(args.data, hidden, args.batch, seed=args.seed),
+        args.liberty,
+        parse_period(args.clock) if args.clock else None,
+        args.node,
+        not args.no_delays,
+        args.wire_capacitance * 1e-15,
+        args.beats,
+        counts_of(widths, args.batch) if widths else None,
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
 """A netlist clock by clock, without delays: every cell once a clock, in the order of the signals.
 
 It is fast enough for all the operands of a recorded step, where Icarus, whose gates have delays, takes a few hundred.
-Cells compute what the library's functions say, as in `sim.cost.models`.
+Cells compute what the library's functions say, as in `sim.cost.models`. A net changes once a clock at most: there are
+no glitches.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from sim.cost.activity import mismatch
+from sim.cost.activity import IDLE_CLOCKS, Activity, Toggles, mismatch
 from sim.cost.cells import Cell
 from sim.cost.errors import CostError
 from sim.cost.expression import Expression
@@ -21,13 +22,16 @@ from sim.cost.liberty import Library
 from sim.cost.netlist import UNCONNECTED, Instances, Netlist
 from sim.verify.unit import Transaction, Unit, pack
 
-__all__ = ["Levelised", "levelise", "verify_netlist"]
+__all__ = ["Levelised", "levelise", "play"]
 
 _PATIENCE = 5000  # clocks without a transfer after which nothing more is waited for
 _AFTER = 32  # clocks behind the last result in which no other may come
+_RESET = 4  # clocks
+_WARM_UP = 16  # beats before those that are counted
 
 Ints = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +61,17 @@ class Levelised:
     preset: _Functions
 
 
-def verify_netlist(levelised: Levelised, unit: Unit, transactions: Sequence[Transaction]) -> int:
+def play(levelised: Levelised, unit: Unit, transactions: Sequence[Transaction], period: float) -> Activity:
     """Run transactions through a netlist, a beat a clock as long as it takes them, and compare every result.
 
-    Returns
-    -------
-    The beats that went in.
+    Parameters
+    ----------
+    levelised : Levelised
+    unit : Unit
+        Says which results are right.
+    transactions : sequence
+    period : float
+        Of the clock, seconds: what the times of the activity are in.
 
     Raises
     ------
@@ -79,17 +88,31 @@ def verify_netlist(levelised: Levelised, unit: Unit, transactions: Sequence[Tran
          *(netlist.outputs[name][0] for name in ("ready_o", "valid_o"))]
     )  # fmt: skip
     results = np.zeros((len(expected) + 1, len(out)), np.uint8)
+    counts = np.zeros((2, 3, levelised.size), np.int64)
     parts = (levelised.gates, levelised.data, levelised.clear, levelised.preset)
     arrays = tuple((f.start, f.fanin, f.base, f.tables, f.out) for f in parts)
-    seen = _play(arrays, np.zeros(levelised.size, np.uint8), stimuli, into, out, control, results)
+    values = np.zeros(levelised.size, np.uint8)
+    seen, *clocks = _play(arrays, values, stimuli, into, out, control, results, counts)
     rows = np.packbits(results, axis=1, bitorder="little")
-    for number in range(min(seen, len(expected) + 1)):
+    for number in range(seen):
         got = int.from_bytes(rows[number].tobytes(), "little")
         if number == len(expected) or got != expected[number]:
             raise mismatch(unit, transactions, number, got)
     if seen < len(expected):
         raise CostError(f"{unit.module} {unit}: the netlist stops after {seen} of {len(expected)} results")
-    return len(stimuli)
+    (rises, falls, high, time), idle = (
+        _toggles(netlist, count, clock, period) for count, clock in zip(counts, clocks, strict=True)
+    )
+    return Activity(rises, falls, high, time, len(stimuli), seen, False, Toggles(*idle))
+
+
+def _toggles(netlist: Netlist, counts: Ints, clocks: int, period: float) -> tuple[Ints, Ints, Floats, float]:
+    rises, falls, high = (count[: len(netlist.nets)] for count in counts)
+    clock = netlist.inputs["clk_i"][0]
+    rises[clock] = falls[clock] = clocks
+    seconds = high * period
+    seconds[clock], seconds[1] = clocks * period / 2, clocks * period
+    return rises, falls, seconds, clocks * period
 
 
 def _bits(values: Sequence[int], width: int) -> Bits:
@@ -258,19 +281,30 @@ def _force(functions, values, to):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
-def _play(parts, values, stimuli, into, out, control, results):  # type: ignore[no-untyped-def]
-    """How many results came, at most one more than are due. In ``control``: rst_ni, valid_i, ready_i, ready_o, valid_o."""
+def _count(values, before, counts):  # type: ignore[no-untyped-def]
+    """Rises, falls, and clocks at 1, of every net."""
+    for net in range(len(values)):
+        counts[0, net] += values[net] & (1 - before[net])
+        counts[1, net] += before[net] & (1 - values[net])
+        counts[2, net] += values[net]
+
+
+@nb.njit(cache=True, nogil=True)
+def _play(parts, values, stimuli, into, out, control, results, counts):  # type: ignore[no-untyped-def]
+    """How many results came, at most one more than are due, and the clocks that were counted with beats and idle.
+
+    In ``control``: rst_ni, valid_i, ready_i, ready_o, valid_o.
+    """
     gates, data, clear, preset = parts
     states = data[4]
     following = np.zeros(len(states), np.uint8)
-    sent = seen = still = clock = 0
+    before = values.copy()
+    sent = seen = still = clock = beats = idle = 0
     values[1] = 1
     values[control[2]] = 1
-    while seen < len(results) and still < _PATIENCE:
-        if seen == len(results) - 1 and sent == len(stimuli) and still > _AFTER:
-            break
-        values[control[0]] = clock >= 4
-        valid = clock >= 4 and sent < len(stimuli)
+    while seen < len(results) and still < _PATIENCE and idle < IDLE_CLOCKS:
+        values[control[0]] = clock >= _RESET
+        valid = clock >= _RESET and sent < len(stimuli)
         values[control[1]] = valid
         if valid:
             for bit in range(len(into)):
@@ -279,16 +313,22 @@ def _play(parts, values, stimuli, into, out, control, results):  # type: ignore[
         _force(clear, values, 0)
         _force(preset, values, 1)
         _settle(gates, values)
+        if valid and (sent >= _WARM_UP or len(stimuli) <= 2 * _WARM_UP):
+            _count(values, before, counts[0])
+            beats += 1
+        elif seen == len(results) - 1 and still > _AFTER:
+            _count(values, before, counts[1])
+            idle += 1
+        before[:] = values
         still += 1
-        if clock >= 4:
-            if valid and values[control[3]]:
-                sent += 1
-                still = 0
-            if values[control[4]]:
-                for bit in range(len(out)):
-                    results[seen, bit] = values[out[bit]]
-                seen += 1
-                still = 0
+        if valid and values[control[3]]:
+            sent += 1
+            still = 0
+        if clock >= _RESET and values[control[4]]:
+            for bit in range(len(out)):
+                results[seen, bit] = values[out[bit]]
+            seen += 1
+            still = 0
         for number in range(len(states)):
             following[number] = _look_up(data, number, values)
         for number in range(len(states)):
@@ -296,4 +336,4 @@ def _play(parts, values, stimuli, into, out, control, results):  # type: ignore[
         _force(clear, values, 0)
         _force(preset, values, 1)
         clock += 1
-    return seen
+    return seen, beats, idle

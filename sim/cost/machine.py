@@ -9,18 +9,18 @@ from typing import Any
 
 from lns.design import Core, Design, MainMemory
 from sim.cost.cells import Cell
-from sim.cost.cycles import Array, Count, Words, counts
+from sim.cost.cycles import Array, Words, counts
 from sim.cost.mapping import smallest_inverter
 from sim.cost.memory import dram, sram
 from sim.cost.operands import Recorded, recorded, uniform
-from sim.cost.price import UNIFORM, Conditions, Price, price
-from sim.cost.scaling import Node
+from sim.cost.price import UNIFORM, Price, price
+from sim.cost.settings import Settings
 from sim.cost.step import Machine, StepEnergy, UnitCost, step_energy
-from sim.cost.workload import Workload, record
+from sim.cost.workload import record
 from sim.train.trace import Trace
 from sim.verify.unit import Unit
 
-__all__ = ["Cost", "Settings", "assemble", "design_cost", "price_all", "unit_cost"]
+__all__ = ["Cost", "assemble", "design_cost", "price_all", "unit_cost"]
 
 #: what a step calls, by the first word of the call's label -> the unit of the core that does it
 _ROLES = {
@@ -32,33 +32,6 @@ _ROLES = {
 _PRODUCTS, _OTHERS = 1000, 10_000
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is priced, beside the chip.
-
-    Attributes
-    ----------
-    conditions : Conditions
-    node : Node
-        Of the memories' models, and of the library.
-    workload : Workload
-        The training step whose operands go through the gates.
-    beats : int
-        Of each call of a unit, about, with which power is measured, gates having delays; many more are compared.
-    step : tuple of Count, optional
-        The step whose energy is computed; by default the workload's own.
-    jobs : int
-        Syntheses and simulations at a time.
-    """
-
-    conditions: Conditions
-    node: Node
-    workload: Workload
-    beats: int = 60
-    step: tuple[Count, ...] | None = None
-    jobs: int = 2
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 from sim.cost.activity import Activity, simulate
 from sim.cost.cache import cached
-from sim.cost.levelised import levelise, verify_netlist
+from sim.cost.levelised import levelise, play
 from sim.cost.liberty import Library
 from sim.cost.netlist import load_netlist
 from sim.cost.power import power
@@ -133,7 +133,7 @@ def price(
         Label -> transactions; one at least. All of them go through the netlist, and every result is compared.
     conditions : Conditions
     measured : int
-        Beats of each label, about, with which power is measured.
+        Beats of each label, about, with which power is measured where gates have delays; all, where not.
     pool : Executor
         Runs syntheses and simulations.
 
@@ -168,15 +168,16 @@ def _price(
     timing = time_netlist(folder, library, period)
     netlist = load_netlist(folder)
 
-    def run(transactions: Sequence[Transaction], annotated: bool) -> Activity:
-        return simulate(folder, netlist, unit, transactions, library, period, annotated)
+    made = levelise(netlist, library)
+
+    def run(transactions: Sequence[Transaction]) -> Activity:
+        if not conditions.annotated:
+            return play(made, unit, transactions, period)
+        return simulate(folder, netlist, unit, _some(transactions, measured), library, period)
 
     every = [transaction for transactions in work.values() for transaction in transactions]
-    verified = pool.submit(verify_netlist, levelise(netlist, library), unit, every)
-    measuring = {
-        label: pool.submit(run, _some(transactions, measured), conditions.annotated)
-        for label, transactions in work.items()
-    }
+    verified = pool.submit(play, made, unit, every, period)
+    measuring = {label: pool.submit(run, transactions) for label, transactions in work.items()}
     energy: dict[str, BeatEnergy] = {}
     leakage, idle = 0.0, 0.0
     for label, waiting in measuring.items():
@@ -191,7 +192,7 @@ def _price(
     area, sequential = summary["area_um2"], summary["sequential_area_um2"]
     return Price(
         unit.module, str(unit), area, sequential, area / library.gate_equivalent_um2, netlist.cells,
-        summary["flip_flops"], timing.critical_path, leakage, idle, energy, verified.result(),
+        summary["flip_flops"], timing.critical_path, leakage, idle, energy, verified.result().beats,
     )  # fmt: skip
 
 

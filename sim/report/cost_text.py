@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim.cost.machine import Cost, Settings
+from sim.cost.machine import Cost
 from sim.cost.price import UNIFORM, Price
+from sim.cost.settings import Settings
 from sim.report import step_text
 from sim.report.step_text import si
 

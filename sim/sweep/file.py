@@ -79,10 +79,12 @@ _OF_STRATEGY = {
 @dataclass(frozen=True, slots=True)
 class CostSettings:
     """What prices are for: ``liberty``, a cell library ("" is the default one); ``clock`` period, seconds (0: the
-    default). The network is that of the run."""
+    default); ``delays``: whether gates have them in the simulation, which sees glitches then, and takes a minute a
+    design more. The network is that of the run."""
 
     liberty: str = ""
     clock: float = 0.0
+    delays: bool = True
 
     def __post_init__(self) -> None:
         _require(math.isfinite(self.clock) and self.clock >= 0, "cost.clock", "must be at least 0 seconds", self.clock)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import hashlib
-import importlib
 import json
 import os
 import platform
@@ -18,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from lns.design import Design
+from sim.cost.machine import design_cost
+from sim.cost.settings import make_settings
+from sim.cost.workload import Workload
 from sim.sweep.errors import SweepError
 from sim.sweep.key import arithmetic_version, data_digest
 from sim.sweep.store import Task
@@ -156,12 +158,19 @@ def cost_result(design: Design, settings: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     design : Design
     settings : mapping
-        ``liberty``, ``clock`` as in `sim.sweep.file.CostSettings`; ``data``, ``hidden``, ``batch`` of the network.
+        ``liberty``, ``clock``, ``delays`` as in `sim.sweep.file.CostSettings`; ``data``, ``hidden``, ``batch`` of the
+        network.
     """
-    pricing = getattr(importlib.import_module("sim.cost"), "design_cost", None)
-    if pricing is None:
-        raise SweepError("this version cannot price designs: take cost out of metrics")
-    return dict(pricing(design, settings))
+    workload = Workload(settings["data"], tuple(settings["hidden"]), settings["batch"])
+    liberty = Path(settings["liberty"]) if settings["liberty"] else None
+    made = make_settings(workload, liberty, settings["clock"] or None, annotated=settings["delays"], jobs=1)
+    cost = design_cost(design, made)
+    machine = cost.step.machine
+    return {
+        "area_um2": machine.area_um2, "gate_equivalents": machine.gate_equivalents,
+        "critical_path_s": cost.critical_path, "energy_step_j": cost.step.total, "energy_mac_j": cost.mac,
+        "energy_update_j": cost.update, "leakage_w": machine.leakage, "library": made.conditions.library.name,
+    }  # fmt: skip
 
 
 @cache

@@ -9,9 +9,10 @@ from sim.cost.baseline.elements import Element, instances
 from sim.cost.baseline.operands import recorded, uniform
 from sim.cost.cycles import Array, Count, counts_of, float_words
 from sim.cost.errors import CostError
-from sim.cost.machine import Cost, Report, Settings, assemble, price_all, unit_cost
+from sim.cost.machine import Cost, Report, assemble, price_all, unit_cost
 from sim.cost.operands import Recorded
 from sim.cost.price import UNIFORM
+from sim.cost.settings import Settings
 from sim.cost.step import step_energy
 from sim.cost.workload import Products, float_products
 
