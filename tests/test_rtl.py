@@ -34,7 +34,7 @@ def test_lint(unit: Unit, tmp_path: Path) -> None:
 
 
 def test_no_lint_waivers() -> None:
-    for path in data_dir("rtl").iterdir():
+    for path in data_dir("rtl").rglob("*.*"):
         assert path.suffix != ".vlt" and "lint_off" not in path.read_text("utf-8"), path
 
 

@@ -162,7 +162,10 @@ def test_a_verification_counts_what_it_compared(monkeypatch):
 def test_control_c_stops_and_the_same_command_goes_on(file, tmp_path):
     file.write_text(TEXT.replace("epochs = 2", "epochs = 400"))
     command = [sys.executable, "-m", "sim.cli", "sweep", str(file), "--store", str(tmp_path / "s"), "--workers", "1"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which the background ignores
+    )  # fmt: skip
     while "running" not in process.stderr.readline():
         pass
     time.sleep(0.3)

@@ -92,7 +92,7 @@ def play(levelised: Levelised, unit: Unit, transactions: Sequence[Transaction], 
     parts = (levelised.gates, levelised.data, levelised.clear, levelised.preset)
     arrays = tuple((f.start, f.fanin, f.base, f.tables, f.out) for f in parts)
     values = np.zeros(levelised.size, np.uint8)
-    seen, *clocks = _play(arrays, values, stimuli, into, out, control, results, counts)
+    seen, taken, *clocks = _play(arrays, values, stimuli, into, out, control, results, counts)
     rows = np.packbits(results, axis=1, bitorder="little")
     for number in range(seen):
         got = int.from_bytes(rows[number].tobytes(), "little")
@@ -103,7 +103,7 @@ def play(levelised: Levelised, unit: Unit, transactions: Sequence[Transaction], 
     (rises, falls, high, time), idle = (
         _toggles(netlist, count, clock, period) for count, clock in zip(counts, clocks, strict=True)
     )
-    return Activity(rises, falls, high, time, len(stimuli), seen, False, Toggles(*idle))
+    return Activity(rises, falls, high, time, taken, seen, False, Toggles(*idle))
 
 
 def _toggles(netlist: Netlist, counts: Ints, clocks: int, period: float) -> tuple[Ints, Ints, Floats, float]:
@@ -291,7 +291,8 @@ def _count(values, before, counts):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True, nogil=True)
 def _play(parts, values, stimuli, into, out, control, results, counts):  # type: ignore[no-untyped-def]
-    """How many results came, at most one more than are due, and the clocks that were counted with beats and idle.
+    """How many results came, at most one more than are due; the beats taken while toggles were counted; the clocks in
+    which they were, with beats and idle.
 
     In ``control``: rst_ni, valid_i, ready_i, ready_o, valid_o.
     """
@@ -299,7 +300,7 @@ def _play(parts, values, stimuli, into, out, control, results, counts):  # type:
     states = data[4]
     following = np.zeros(len(states), np.uint8)
     before = values.copy()
-    sent = seen = still = clock = beats = idle = 0
+    sent = seen = taken = still = clock = beats = idle = 0
     values[1] = 1
     values[control[2]] = 1
     while seen < len(results) and still < _PATIENCE and idle < IDLE_CLOCKS:
@@ -316,6 +317,7 @@ def _play(parts, values, stimuli, into, out, control, results, counts):  # type:
         if valid and (sent >= _WARM_UP or len(stimuli) <= 2 * _WARM_UP):
             _count(values, before, counts[0])
             beats += 1
+            taken += values[control[3]]
         elif seen == len(results) - 1 and still > _AFTER:
             _count(values, before, counts[1])
             idle += 1
@@ -336,4 +338,4 @@ def _play(parts, values, stimuli, into, out, control, results, counts):  # type:
         _force(clear, values, 0)
         _force(preset, values, 1)
         clock += 1
-    return seen, beats, idle
+    return seen, taken, beats, idle

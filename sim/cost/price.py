@@ -24,6 +24,7 @@ from sim.cost.netlist import load_netlist
 from sim.cost.power import power
 from sim.cost.synthesis import synthesise
 from sim.cost.timing import time_netlist, timer_version
+from sim.source import syntax_digest
 from sim.verify.tools import tool_environment
 from sim.verify.unit import Transaction, Unit
 
@@ -151,6 +152,7 @@ def price(
         "conditions": f"{conditions.period!r} {conditions.annotated} {conditions.wire_capacitance!r} {measured}",
         "work": hashlib.sha256(json.dumps(sorted(work.items())).encode()).hexdigest(),
         "tools": f"{_icarus_version()} {timer_version()}",
+        "code": _code_version(),
     }
 
     def build(place: Path) -> None:
@@ -188,11 +190,12 @@ def _price(
         still = power(netlist, activity.idle, timing, library, conditions.wire_capacitance)
         leakage += spent.leakage / len(work)
         idle += still.dynamic * period / len(work)
+    verified.result()  # raises at a mismatch
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     area, sequential = summary["area_um2"], summary["sequential_area_um2"]
     return Price(
         unit.module, str(unit), area, sequential, area / library.gate_equivalent_um2, netlist.cells,
-        summary["flip_flops"], timing.critical_path, leakage, idle, energy, verified.result().beats,
+        summary["flip_flops"], timing.critical_path, leakage, idle, energy, sum(map(len, every)),
     )  # fmt: skip
 
 
@@ -210,3 +213,16 @@ def _some(transactions: Sequence[Transaction], beats: int) -> list[Transaction]:
 def _icarus_version() -> str:
     tool_environment("icarus")  # MissingTool where it is not installed
     return subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout.partition("\n")[0]
+
+
+#: modules whose code takes part in a price
+_CODE = (
+    "activity", "cells", "expression", "levelised", "liberty", "liberty_text", "models", "netlist", "power", "price",
+    "sdf", "timing", "vcd",
+)  # fmt: skip
+
+
+@cache
+def _code_version() -> str:
+    here = Path(__file__).parent
+    return syntax_digest((here / f"{name}.py").read_text("utf-8") for name in _CODE)

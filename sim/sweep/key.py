@@ -6,10 +6,9 @@ anything else in a module that takes part cannot.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from lns.design import Design
 from sim.paths import data_dir
+from sim.source import syntax_digest
 from sim.train import data as datasets
 
 __all__ = ["arithmetic_version", "canonical_design", "data_digest", "digest", "syntax_digest"]
@@ -40,18 +40,6 @@ _MODULES = {
 def digest(content: Any) -> str:
     """SHA-256 of plain data, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def syntax_digest(sources: Iterable[str]) -> str:
-    """SHA-256 of the syntax trees of Python sources, docstrings aside."""
-    whole = hashlib.sha256()
-    for source in sources:
-        tree = ast.parse(source)
-        for node in ast.walk(tree):
-            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        whole.update(ast.dump(tree).encode())
-    return whole.hexdigest()
 
 
 @cache
