@@ -16,6 +16,7 @@ from sim.cost.machine import Cost, design_cost
 from sim.cost.settings import DEFAULT_PERIOD_FO4, Settings, make_settings
 from sim.cost.workload import Workload
 from sim.report import cost_plot, cost_text
+from sim.train.command import changed_fields
 
 __all__ = ["add_arguments", "parse_period", "run"]
 
@@ -58,10 +59,8 @@ def parse_period(text: str) -> float:
     value = float(found[1]) if found else 0.0
     if found is None or value == 0:
         raise CostError(f"--clock: must be a period or a frequency as 10ns or 100MHz, got {text!r}")
-    times = {"ps": 1e-12, "ns": 1e-9, "us": 1e-6, "µs": 1e-6}
-    return (
-        value * times[found[2]] if found[2] in times else 1 / (value * {"kHz": 1e3, "MHz": 1e6, "GHz": 1e9}[found[2]])
-    )
+    unit = {"ps": 1e-12, "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9}[found[2]]
+    return 1 / (value * unit) if found[2].endswith("Hz") else value * unit
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -85,7 +84,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 def run(args: argparse.Namespace) -> int:
-    chips: list[str | Design] = [name if name in BASELINES else load(name) for name in args.chips]
+    changes = changed_fields(args.set)
+    chips: list[str | Design] = [name if name in BASELINES else load(name).override(changes) for name in args.chips]
     settings = settings_of(args)
     costs: list[Cost] = []
     for chip in chips:

@@ -20,7 +20,7 @@ from sim.cost.workload import record
 from sim.train.trace import Trace
 from sim.verify.unit import Unit
 
-__all__ = ["Cost", "assemble", "design_cost", "price_all", "unit_cost"]
+__all__ = ["Cost", "assemble", "design_cost", "price_all", "recorded_work", "unit_cost"]
 
 #: what a step calls, by the first word of the call's label -> the unit of the core that does it
 _ROLES = {
@@ -106,7 +106,7 @@ def design_cost(design: Design, settings: Settings, report: Report = lambda text
     traces = record(design, settings.workload)
     work = {
         unit: by_label | {UNIFORM: uniform(unit, max(by_label.values(), key=len)[: settings.beats], 0)}
-        for unit, by_label in _work(traces).items()
+        for unit, by_label in recorded_work(traces).items()
     }
     prices = price_all(design.name, work, settings, report)
     step = counts(traces[0]) if settings.step is None else settings.step
@@ -127,7 +127,7 @@ def price_all(name: str, work: Recorded, settings: Settings, report: Report) -> 
         return list(waiting.map(one, work))
 
 
-def _work(traces: tuple[Trace, ...]) -> Recorded:
+def recorded_work(traces: tuple[Trace, ...]) -> Recorded:
     """Products of the first step; of the other units, which have fewer operands, every step's."""
     work: Recorded = {}
     for number, trace in enumerate(traces):

@@ -74,12 +74,8 @@ def _numbers(text: str, kind: type, what: str) -> tuple[Any, ...]:
         raise RunError(f"{what}: numbers separated by commas are required, got {text!r}") from None
 
 
-def resolve(name: str, changes: list[str]) -> tuple[str, Design | None]:
-    """(learner, design) for a name of a preset, a file or a baseline, with ``field=value`` changes."""
-    if name in BASELINES:
-        if changes:
-            raise RunError(f"{name} is a float baseline: it has no design to --set")
-        return name, None
+def changed_fields(changes: list[str]) -> dict[str, Any]:
+    """The fields and values of ``--set FIELD=VALUE``."""
     values = {}
     for change in changes:
         path, equals, value = change.partition("=")
@@ -89,7 +85,16 @@ def resolve(name: str, changes: list[str]) -> tuple[str, Design | None]:
             values[path] = json.loads(value)
         except json.JSONDecodeError:
             values[path] = value
-    return "chip", load(name).override(values)
+    return values
+
+
+def resolve(name: str, changes: list[str]) -> tuple[str, Design | None]:
+    """(learner, design) for a name of a preset, a file or a baseline, with ``field=value`` changes."""
+    if name in BASELINES:
+        if changes:
+            raise RunError(f"{name} is a float baseline: it has no design to --set")
+        return name, None
+    return "chip", load(name).override(changed_fields(changes))
 
 
 def _listing() -> dict[str, dict[str, str]]:
