@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "chips", nargs="+", metavar="DESIGN", help=f"presets, design files, or baselines: {', '.join(BASELINES)}"
     )
     parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of every design"
+    )
+    parser.add_argument(
         "--liberty", type=Path, metavar="FILE", help="cell library, .lib or .lib.gz (default: OSU 0.18 µm)"
     )
     parser.add_argument("--node", type=int, metavar="NM", help="process node of the library, for the memories' model")
