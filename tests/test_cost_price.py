@@ -177,6 +177,8 @@ def test_a_baseline_is_priced_beside_it(cost):
     update = sum(row.energy["update"] for row in made.step.rows)
     weights = 8 * 65 + 10 * 9
     assert update == pytest.approx(2 * weights * np.mean(list(adder_of_update.recorded.values())))
+    both = baseline_cost("float32", make_settings(SMALL, annotated=False, beats=10))
+    assert [one.recorded.keys() for _, one in both.prices] == 2 * [next(one for _, one in cost.prices).recorded.keys()]
     with pytest.raises(CostError, match="baseline: must be one of float32"):
         baseline_cost("float31", make_settings(SMALL))
     assert "int8" in BASELINES
@@ -218,6 +220,7 @@ def test_the_command(capsys, tmp_path):
         (["madam9"], "madam9"),
         (["int8", "--clock", "1ns", "--no-delays", "--hidden", "8", "--batch", "16"], "needs a clock period of at"),
         (["madam8", "--liberty", "/nowhere.lib"], "/nowhere.lib"),
+        (["madam8", "--set", "accumulator.gard=3"], "did you mean 'guard'"),
         (["madam8", "--network", "784-x"], "sizes of layers must be whole numbers"),
     ],
 )

@@ -63,9 +63,8 @@ def baseline_cost(
     products = float_products(settings.workload)
     step = _counts(products) if settings.step is None else settings.step
     forward = {label: pair for label, pair in products.items() if label.startswith("forward")}
-    work: Recorded = {
-        element: _work(element, products), single: _work(single, forward)
-    }  # fmt: skip
+    work: Recorded = {element: _work(element, products)}
+    work.setdefault(single, _work(single, forward))  # float32 is both
     prices = [one for _, one in price_all(name, work, settings, report)]
     words = float_words(element.word_bits)
     array = Array(
