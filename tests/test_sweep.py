@@ -298,7 +298,7 @@ def test_kills_of_driver_and_workers_change_nothing(tmp_path, kills):
 
 @pytest.mark.slow
 def test_ten_kills_of_real_trainings_change_nothing(tmp_path):
-    text = TEXT.replace('["accuracy", "cost"]', '["accuracy"]').replace("epochs = 2", "epochs = 12")
+    text = TEXT.replace('["accuracy", "cost"]', '["accuracy"]').replace("epochs = 2", "epochs = 60")
     store = tmp_path / "s.sqlite"
     hits = killed_again_and_again(text, store, "sim.sweep.work:work", 10, (0.5, 4.0))
     assert hits >= 5

@@ -169,7 +169,10 @@ class _Driver:
         claimed, others = self._store.exchange(outcomes, wanted)
         ended = [(outcome, self._running.pop(outcome.key)) for outcome in outcomes]
         if not self._keep:  # only now: until a result is in the store, its run can give it again
-            self._forget(task for outcome, task in ended if outcome.status == "done" and task.settings.get("last"))
+            done = [task for outcome, task in ended if outcome.status == "done"]
+            # what a driver left that was killed in between
+            done += [tasks[key] for key, status in others.items() if status == "done"]
+            self._forget(task for task in done if task.settings.get("last"))
         for key in claimed:
             self._running[key] = tasks[key]
             self._executor.submit(prepared(tasks[key], self._runs))
