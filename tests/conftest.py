@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -49,3 +50,19 @@ def two_threads() -> Iterator[None]:
     numba.set_num_threads(2)
     yield
     numba.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def library() -> Any:
+    """The cell library that prices are for unless another one is given."""
+    from sim.cost.liberty import default_library, load_library
+
+    return load_library(default_library())
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache in which nothing is yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LNS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield

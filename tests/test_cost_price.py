@@ -17,7 +17,6 @@ from sim.cost.baseline.machine import BASELINES, baseline_cost
 from sim.cost.command import parse_period
 from sim.cost.errors import CostError
 from sim.cost.levelised import levelise, play
-from sim.cost.liberty import default_library, load_library
 from sim.cost.machine import design_cost, unit_cost
 from sim.cost.mapping import mapping_text
 from sim.cost.netlist import load_netlist
@@ -29,11 +28,6 @@ from sim.cost.timing import time_netlist
 from sim.cost.workload import Workload, float_products, record
 
 SMALL = Workload(hidden=(8,), batch=16, before=2, recorded=1)
-
-
-@pytest.fixture(scope="module")
-def library():
-    return load_library(default_library())
 
 
 # --- clock by clock ------------------------------------------------------------------------------------------------
@@ -119,6 +113,9 @@ def test_a_price_is_its_parts_and_is_kept(library, monkeypatch):
         made = price(unit, work, conditions, 40, pool)
         monkeypatch.setattr("sim.cost.price._price", lambda *_: pytest.fail("it was kept"))
         assert price(unit, work, conditions, 40, pool) == made
+        monkeypatch.setattr("sim.cost.price._code_version", lambda: "another")
+        with pytest.raises(pytest.fail.Exception, match="it was kept"):
+            price(unit, work, conditions, 40, pool)
     assert made.verified == 210 and set(made.energy) == {"one 1", UNIFORM} and set(made.recorded) == {"one 1"}
     activity = play(levelise(netlist, library), unit, work["one 1"], PERIOD)
     spent = power(netlist, activity, time_netlist(folder, library, PERIOD), library)

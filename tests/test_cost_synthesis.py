@@ -20,7 +20,6 @@ from sim.cost.cache import cached, key_of
 from sim.cost.equivalence import prove_netlist
 from sim.cost.errors import CostError
 from sim.cost.fpga import fpga_cost
-from sim.cost.liberty import Library, default_library, load_library
 from sim.cost.mapping import mapping_text, smallest_inverter
 from sim.cost.pipelining import least_periods
 from sim.cost.synthesis import synthesise
@@ -32,16 +31,7 @@ ADD = Add(LNSFormat.parse("lns<6,2>"), TableKind.parse("full"))
 MUL = Mul(LNSFormat.parse("lns<6,2>"))
 
 
-@pytest.fixture(scope="module")
-def library() -> Library:
-    return load_library(default_library())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LNS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")

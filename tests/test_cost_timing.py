@@ -9,7 +9,6 @@ import pytest
 
 from lns.format import LNSFormat
 from sim.cost.errors import CostError
-from sim.cost.liberty import Library, default_library, load_library
 from sim.cost.synthesis import synthesise
 from sim.cost.timing import critical_path, time_netlist
 from sim.verify.units.elementwise import Mul
@@ -33,16 +32,7 @@ def _written(path: Path, logic: str) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LNS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def library() -> Library:
-    return load_library(default_library())
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def test_timing_of_a_netlist(library):

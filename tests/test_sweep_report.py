@@ -196,19 +196,20 @@ def test_other_commands_are_known_to_the_command_line(tmp_path: Path, monkeypatc
 def test_pricing_repeats_the_network_and_the_settings_of_the_sweep(tmp_path: Path) -> None:
     store = write_store(tmp_path / "s.sqlite", {"a": tiny_rows()[:1], "b": tiny_rows()[:1]})
     with sqlite3.connect(store) as db:
-        text = '[cost]\nliberty = "my cells.lib"\nclock = 2.5e-9\n'
+        text = '[cost]\nliberty = "my cells.lib"\nclock = 2.5e-9\ndelays = false\n'
         db.execute("UPDATE sweep SET text = ? WHERE name = 'b'", (text,))
     db.close()
     data = sweep_data.page_data(load_results(store), store, sweep_data.cost_settings(store))
     prices = [group["points"][0]["commands"]["price"] for group in data["groups"]]
     plain = "lns cost point-0.toml --data=digits --hidden=32 --batch=32"
-    assert prices == [plain, f"{plain} '--liberty=my cells.lib' --clock=2.5ns"]
+    assert prices == [plain, f"{plain} '--liberty=my cells.lib' --clock=2.5ns --no-delays"]
     from sim.cost import command as costing
 
     parser = argparse.ArgumentParser()
     costing.add_arguments(parser)
     args = parser.parse_args(shlex.split(prices[1])[2:])
     assert (args.chips, args.data, args.hidden, args.batch) == (["point-0.toml"], "digits", "32", 32)
+    assert args.no_delays
     assert str(args.liberty) == "my cells.lib" and math.isclose(costing.parse_period(args.clock), 2.5e-9)
 
 

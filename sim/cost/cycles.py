@@ -15,7 +15,7 @@ from lns.design import Design, LogAccumulator
 from sim.cost.errors import CostError
 from sim.train.trace import Trace
 
-__all__ = ["Array", "Count", "Phase", "Use", "Words", "counts", "counts_of", "float_words", "plan"]
+__all__ = ["Array", "Count", "Phase", "Use", "Words", "counts", "counts_of", "float_words", "plan", "role_of"]
 
 _ELEMENT_LATENCY = {"linear": 3, "log": 4}  #: register stages of rtl/lns_element_*.v, from operands to word
 _STREAM_LATENCY = 2  #: of update and conversion: registers before and behind
@@ -26,6 +26,11 @@ _ROLES = {
     "operand": "convert", "forward": "element", "backward": "element", "gradient": "element", "relu": "relu",
     "loss": "loss", "update": "update",
 }  # fmt: skip
+
+
+def role_of(label: str) -> str:
+    """What does the call of a label: ``element``, ``convert``, ``relu``, ``loss`` or ``update``."""
+    return _ROLES[label.split()[0]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,8 @@ class Count:
 
     @property
     def role(self) -> str:
-        """``element``, ``convert``, ``relu``, ``loss`` or ``update``."""
-        return _ROLES[self.phase]
+        """As `role_of` has it."""
+        return role_of(self.label)
 
     @property
     def operations(self) -> int:

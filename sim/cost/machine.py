@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lns.design import Core, Design, MainMemory
 from sim.cost.cells import Cell
-from sim.cost.cycles import Array, Words, counts
+from sim.cost.cycles import Array, Words, counts, role_of
 from sim.cost.mapping import smallest_inverter
 from sim.cost.memory import dram, sram
 from sim.cost.operands import Recorded, recorded, uniform
@@ -21,12 +21,6 @@ from sim.train.trace import Trace
 from sim.verify.unit import Unit
 
 __all__ = ["Cost", "assemble", "design_cost", "price_all", "recorded_work", "unit_cost"]
-
-#: what a step calls, by the first word of the call's label -> the unit of the core that does it
-_ROLES = {
-    "forward": "element", "backward": "element", "gradient": "element", "operand": "convert", "relu": "relu",
-    "loss": "loss", "update": "update",
-}  # fmt: skip
 
 # beats of a call that are compared: of each product of the first step; of other units, over all recorded steps
 _PRODUCTS, _OTHERS = 1000, 10_000
@@ -66,13 +60,6 @@ class Cost:
         """Of the slowest unit, seconds."""
         return max(one.critical_path for _, one in self.prices)
 
-    def uniform_ratio(self, role: str) -> float:
-        """Energy of uniform random operands over that of the recorded ones, beat for beat."""
-        ratios = [
-            one.energy[UNIFORM].total / _mean(one.recorded) for kind, one in self.prices if kind == role
-        ]  # fmt: skip
-        return sum(ratios) / len(ratios)
-
     def to_dict(self) -> dict[str, Any]:
         """Joules, seconds, watts, µm²."""
         return {
@@ -80,10 +67,6 @@ class Cost:
             "critical_path": self.critical_path,
             "units": [{"role": role} | one.to_dict() for role, one in self.prices], "step": self.step.to_dict(),
         }  # fmt: skip
-
-
-def _mean(values: Mapping[str, float]) -> float:
-    return sum(values.values()) / len(values)
 
 
 def design_cost(design: Design, settings: Settings, report: Report = lambda text: None) -> Cost:
@@ -120,7 +103,7 @@ def price_all(name: str, work: Recorded, settings: Settings, report: Report) -> 
     def one(unit: Unit) -> tuple[str, Price]:
         made = price(unit, work[unit], settings.conditions, settings.beats, heavy)
         report(f"{name}: {unit.module}: {made.area_um2:.4g} µm², {made.verified} beats verified")
-        return _ROLES[next(iter(work[unit])).split()[0]], made
+        return role_of(next(iter(work[unit]))), made
 
     # threads that wait, and threads that run the tools
     with ThreadPoolExecutor(len(work)) as waiting, ThreadPoolExecutor(settings.jobs) as heavy:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sim.cost.activity import Activity, simulate
+from sim.cost.activity import Activity, icarus_version, simulate
 from sim.cost.cache import cached
 from sim.cost.levelised import levelise, play
 from sim.cost.liberty import Library
@@ -25,7 +24,6 @@ from sim.cost.power import power
 from sim.cost.synthesis import synthesise
 from sim.cost.timing import time_netlist, timer_version
 from sim.source import syntax_digest
-from sim.verify.tools import tool_environment
 from sim.verify.unit import Transaction, Unit
 
 __all__ = ["UNIFORM", "BeatEnergy", "Conditions", "Price", "price"]
@@ -151,7 +149,7 @@ def price(
         "library": conditions.library.digest,
         "conditions": f"{conditions.period!r} {conditions.annotated} {conditions.wire_capacitance!r} {measured}",
         "work": hashlib.sha256(json.dumps(sorted(work.items())).encode()).hexdigest(),
-        "tools": f"{_icarus_version()} {timer_version()}",
+        "tools": f"{icarus_version()} {timer_version()}",
         "code": _code_version(),
     }
 
@@ -178,7 +176,8 @@ def _price(
         return simulate(folder, netlist, unit, _some(transactions, measured), library, period)
 
     every = [transaction for transactions in work.values() for transaction in transactions]
-    verified = pool.submit(play, made, unit, every, period)
+    # without delays power is measured with every beat, which `play` compares
+    verified = [pool.submit(play, made, unit, every, period)] if conditions.annotated else []
     measuring = {label: pool.submit(run, transactions) for label, transactions in work.items()}
     energy: dict[str, BeatEnergy] = {}
     leakage, idle = 0.0, 0.0
@@ -190,7 +189,8 @@ def _price(
         still = power(netlist, activity.idle, timing, library, conditions.wire_capacitance)
         leakage += spent.leakage / len(work)
         idle += still.dynamic * period / len(work)
-    verified.result()  # raises at a mismatch
+    for check in verified:
+        check.result()  # raises at a mismatch
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     area, sequential = summary["area_um2"], summary["sequential_area_um2"]
     return Price(
@@ -207,12 +207,6 @@ def _some(transactions: Sequence[Transaction], beats: int) -> list[Transaction]:
     blocks = min(_BLOCKS, count)
     starts = [block * len(transactions) // blocks for block in range(blocks)]
     return [transactions[start + place] for start in starts for place in range(-(-count // blocks))]
-
-
-@cache
-def _icarus_version() -> str:
-    tool_environment("icarus")  # MissingTool where it is not installed
-    return subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout.partition("\n")[0]
 
 
 #: modules whose code takes part in a price

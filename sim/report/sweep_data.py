@@ -144,6 +144,7 @@ def commands(point: PointResult, cost: Mapping[str, Any]) -> dict[str, str]:
     pricing = [f"{_OPTIONS[field]}={_option(field, run[field])}" for field in _NETWORK if field in run]
     pricing += [f"--liberty={cost['liberty']}"] if cost.get("liberty") else []
     pricing += [f"--clock={1e9 * cost['clock']:.12g}ns"] if cost.get("clock") else []
+    pricing += ["--no-delays"] if cost.get("delays") is False else []
     train = [
         shlex.join(["lns", "train", file, *options, f"--seed={seed}", f"--out=runs/{name}-seed{seed}"])
         for seed in point.seeds or (0,)
