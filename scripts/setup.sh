@@ -108,7 +108,8 @@ fi
 [ -z "$packages" ] || apt_install $packages
 { usable "$venv/bin/python" && "$venv/bin/python" -m pip --version >/dev/null 2>&1; } || make_venv
 say "installing the Python packages"
-pip_install hatchling # the build backend, pinned as well, so that no build environment fetches another one
+# The build backends, ours and that of packages that come as source, pinned as well, so that no build environment fetches others.
+pip_install hatchling setuptools
 if [ "${1:-}" = bench ]; then # alone, so that no other package is looked for there
     pip_install --extra-index-url https://download.pytorch.org/whl/cpu --retries 0 --no-deps torch
 fi
