@@ -13,14 +13,16 @@ env: ## install what is missing: system packages, .venv, the project in it
 demo: env ## train a small network on a simulated chip
 	$(BIN)/lns demo
 
-lint: env ## style and types
+lint: ## style and types
+	@scripts/setup.sh test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 test: lint ## style, types and the quick tests
 	$(PYTEST) -m "not slow"
 
-test-slow: env ## the long proofs, sweeps and trainings
+test-slow: ## the long proofs, sweeps and trainings
+	@scripts/setup.sh test
 	$(PYTEST) -m slow --timeout=1800
 
 bench: ## every speed against float32, other packages and its own bound, into runs/bench

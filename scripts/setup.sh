@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Sets up a fresh Debian-like machine: system packages, .venv, and the project in it, editable, at the pinned
 # versions of constraints.txt. Needs PyPI and the distribution's own packages, nothing else. Safe to run again;
-# when nothing has changed it is done at once. With the argument bench, also what `make bench` compares with; PyTorch's
-# build for the CPU is then looked for at its own index as well.
+# when nothing has changed it is done at once. With the argument test, also the tools that only tests need: a browser, and
+# place and route for FPGAs. With the argument bench, also what `make bench` compares with; PyTorch's build for the CPU
+# is then looked for at its own index as well.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,19 +11,21 @@ die() { echo "setup: $*" >&2; exit 1; }
 say() { echo "setup: $*"; }
 
 extras="sim,verify,cost,sweep,test"
+tools="iverilog:iverilog yosys:yosys berkeley-abc:berkeley-abc sta:opensta make:make g++:g++" # command:package
 venv=.venv
 stamp=$venv/.setup-stamp
 case ${1:-} in
     '') ;;
+    test) tools+=" nextpnr-ice40:nextpnr-ice40 chromium:chromium" ;;
     bench) extras+=",bench" stamp+="-bench" ;;
-    *) die "the only argument is bench, got $1" ;;
+    *) die "the only arguments are test and bench, got $1" ;;
 esac
 
 # --- what is there -----------------------------------------------------------------------------------------------
 
 missing_packages() { # prints the Debian packages of the tools that this machine lacks
     local pair
-    for pair in iverilog:iverilog yosys:yosys berkeley-abc:berkeley-abc sta:opensta make:make g++:g++; do
+    for pair in $tools; do
         command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
     done
     [ -e /usr/share/qflow/tech/osu018/osu018_stdcells.lib ] || echo qflow-tech-osu018
