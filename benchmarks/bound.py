@@ -80,8 +80,7 @@ LOOPS: dict[str, tuple[Loop, ...]] = {
         *_LOG_LOOPS,
     ),
     "avx2": (
-        Loop(_FACTORS, "_factors", (("vpand ymm", 8),), "masked"),
-        Loop(_FACTORS, "_factors", (("vcvttps2dq", 8),), "not masked"),
+        *(Loop(_FACTORS, name, (("vcvttps2dq", 8),)) for name in ("_masked", "_rounded", "_both")),
         Loop(_LINEAR, "_floats", (("vpermd", 8),), "direct"),
         Loop(_LINEAR, "_floats", _IN_MEMORY, "not direct"),
         *_LOG_LOOPS,

@@ -133,7 +133,9 @@ def _floats_plan(unit: LinearDot, span: int, most: int) -> Plan:
 
 
 @lru_cache(maxsize=64)
-def _plan(a: LNSFormat, b: LNSFormat, rom: bytes, rom_bits: int, guard: int, lanes: int, short: bool) -> Plan | Factors | None:
+def _plan(
+    a: LNSFormat, b: LNSFormat, rom: bytes, rom_bits: int, guard: int, lanes: int, short: bool
+) -> Plan | Factors | None:
     unit = LinearDot(a, b, np.frombuffer(rom, np.int64), rom_bits, guard, 62, lanes)
     if rom_bits > 24 or guard > 29 or unit.frac_bits > 20 or max(a.code_bits, b.code_bits) > 31:
         return None

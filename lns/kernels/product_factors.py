@@ -2,7 +2,8 @@
 
 The factors of both operands are float32. Their product has the term's octave and sign; to its bits, taken for an
 integer, half a unit of the ROM's last place is added, the bits below that place are cut off, and the conversion to an
-integer truncates toward zero as the hardware does. No float is ever added.
+integer truncates toward zero as the hardware does. One of the first two may not be needed: there is a loop for either
+and one for both. No float is ever added.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from lns.kernels.packing import LEAST_WORK, ROWS, pack_by_table, tiles
 from lns.kernels.plan_factors import Factors
 from lns.kernels.product_linear import WIDTH, accumulate, write
-from lns.kernels.tables import Threaded, jit
+from lns.kernels.tables import Threaded
 from lns.kernels.vector import add, bit_and, broadcast, floats_to_integers, load, multiply_floats, splat, store_wide
 from lns.reference import LinearDot
 
@@ -26,13 +27,18 @@ _inline = nb.njit(inline="always")
 
 
 @_inline
-def _row(x, b, a, i, half, mask):  # type: ignore[no-untyped-def]
+def _rounded_row(x, b, a, i, half, mask):  # type: ignore[no-untyped-def]
     """The sums of one row after a step."""
     return add(x, floats_to_integers(add(multiply_floats(b, broadcast(a, i)), half)))
 
 
 @_inline
 def _masked_row(x, b, a, i, half, mask):  # type: ignore[no-untyped-def]
+    return add(x, floats_to_integers(bit_and(multiply_floats(b, broadcast(a, i)), mask)))
+
+
+@_inline
+def _both_row(x, b, a, i, half, mask):  # type: ignore[no-untyped-def]
     return add(x, floats_to_integers(bit_and(add(multiply_floats(b, broadcast(a, i)), half), mask)))
 
 
@@ -52,16 +58,6 @@ def _sums(one_row, a, b, half, mask, row, first, steps, out, place, stride):  # 
     store_wide(out, place + np.uint64(3) * stride, x3)
 
 
-@jit
-def _tile(a, b, half, mask, masked, row, first, steps, out, place, stride):  # type: ignore[no-untyped-def]
-    """The sums of one tile, a row every ``stride`` of ``out`` from ``place`` on; ``row`` and ``first`` are the places,
-    counted in steps, where its panels begin."""
-    if masked:
-        _sums(_masked_row, a, b, half, mask, row, first, steps, out, place, stride)
-    else:
-        _sums(_row, a, b, half, mask, row, first, steps, out, place, stride)
-
-
 @_inline
 def _fits(totals, most):  # type: ignore[no-untyped-def]
     """Whether no total is further from 0 than ``most``."""
@@ -71,51 +67,59 @@ def _fits(totals, most):  # type: ignore[no-untyped-def]
     return furthest <= most
 
 
-@jit
-def _long_tile(  # type: ignore[no-untyped-def]
-    a, b, half, mask, masked, row, first, steps, span, lanes, largest, limit, sums, totals, flags
+@_inline
+def _tiles(  # type: ignore[no-untyped-def]
+    one_row, begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
 ):
-    """The accumulators of one tile whose sums may leave their range. A span in which they cannot, from where they are,
-    is summed at once, any other one cycle after another."""
-    zero, sixteen = np.uint64(0), np.uint64(16)
-    totals[:], flags[:] = 0, 0
-    for k in range(0, steps, span):
-        end = min(k + span, steps)
-        at_once = _fits(totals, limit - 1 - (end - k) * largest)
-        some = span if at_once else lanes
-        for j in range(k, end, some):
-            _tile(
-                a, b, half, mask, masked, np.uint64(row + j), np.uint64(first + j), np.uint64(min(some, end - j)),
-                sums, zero, sixteen,
-            )  # fmt: skip
-            accumulate(sums, totals, flags, -limit, limit - 1)
-
-
-def _loop(  # type: ignore[no-untyped-def]
-    begin, end, a, b, half, mask, masked, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
-):
+    """Accumulators tile by tile. Where they may leave their range (not ``safe``), a span in which they cannot, from
+    where they are, is summed at once, any other one cycle after another."""
     groups = -(-m // 4)
     sums, totals, flags = np.empty(64, np.int64), np.empty(64, np.int64), np.zeros(64, np.uint8)
     for tile in range(begin, end):
         panel, group = tile // groups, tile % groups
-        row, first = group * steps, panel * steps
+        direct = safe and strides[1] == 1 and 4 * group + 4 <= m and 16 * panel + 16 <= n  # a whole tile, to the result
+        target, place, stride = (out, 4 * group * n + 16 * panel, n) if direct else (sums, 0, 16)
         if not safe:
-            _long_tile(
-                a, b, half, mask, masked, row, first, steps, span, lanes, largest, limit, sums, totals, flags
-            )
-            write(totals, flags, m, n, 4 * group, 16 * panel, out, events, strides)
-            continue
-        whole = strides[1] == 1 and 4 * group + 4 <= m and 16 * panel + 16 <= n
-        target, place, stride = (out, 4 * group * n + 16 * panel, n) if whole else (sums, 0, 16)
-        _tile(
-            a, b, half, mask, masked, np.uint64(row), np.uint64(first), np.uint64(steps),
-            target, np.uint64(place), np.uint64(stride),
-        )  # fmt: skip
-        if not whole:
-            write(sums, flags, m, n, 4 * group, 16 * panel, out, events, strides)
+            totals[:], flags[:] = 0, 0
+        for k in range(0, steps, span):
+            after = min(k + span, steps)
+            some = span if safe or _fits(totals, limit - 1 - (after - k) * largest) else lanes
+            for j in range(k, after, some):
+                _sums(
+                    one_row, a, b, half, mask, np.uint64(group * steps + j), np.uint64(panel * steps + j),
+                    np.uint64(min(some, after - j)), target, np.uint64(place), np.uint64(stride),
+                )  # fmt: skip
+                if not safe:
+                    accumulate(sums, totals, flags, -limit, limit - 1)
+        if not direct:
+            write(sums if safe else totals, flags, m, n, 4 * group, 16 * panel, out, events, strides)
 
 
-_factors = Threaded(_loop, 4 * LEAST_WORK)
+def _masked_loop(  # type: ignore[no-untyped-def]
+    begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
+):
+    _tiles(
+        _masked_row, begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
+    )
+
+
+def _rounded_loop(  # type: ignore[no-untyped-def]
+    begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
+):
+    _tiles(
+        _rounded_row, begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
+    )
+
+
+def _both_loop(  # type: ignore[no-untyped-def]
+    begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
+):
+    _tiles(
+        _both_row, begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
+    )
+
+
+_masked, _rounded, _both = (Threaded(loop, 4 * LEAST_WORK) for loop in (_masked_loop, _rounded_loop, _both_loop))
 
 
 def product(a: Array, b: Array, unit: LinearDot, plan: Factors, transposed: bool = False) -> tuple[Array, Array]:
@@ -127,10 +131,11 @@ def product(a: Array, b: Array, unit: LinearDot, plan: Factors, transposed: bool
     lane = (1 << 31) - 1  # the largest sum in 32 bits
     safe = k <= min(lane, limit - 1) // plan.largest
     # sums that are not near the accumulator's ends have room for half of what the accumulator holds
-    span = unit.lanes * max(1, min(lane, limit // 2) // (plan.largest * unit.lanes))
+    span = max(1, k) if safe else unit.lanes * max(1, min(lane, limit // 2) // (plan.largest * unit.lanes))
     left, right = pack_by_table(a.T, plan.a, ROWS), pack_by_table(b, plan.b, WIDTH)
-    _factors(
-        m * n * k, tiles(m, n, WIDTH), left, right, plan.half, plan.mask, plan.masked, k, safe, span,
+    loop = _masked if not plan.half else _both if plan.mask else _rounded
+    loop(
+        m * n * k, tiles(m, n, WIDTH), left, right, plan.half, plan.mask, k, safe, span,
         unit.lanes, plan.largest, limit, m, n, out.reshape(-1), events.reshape(-1), strides,
     )  # fmt: skip
     return out, events
