@@ -127,11 +127,13 @@ def product(a: Array, b: Array, unit: LinearDot, plan: Factors, transposed: bool
     (m, k), n = a.shape, b.shape[1]
     shape, strides = ((n, m), (1, m)) if transposed else ((m, n), (n, 1))
     out, events = np.empty(shape, np.int64), np.zeros(shape, np.uint8)
+    if k == 0:
+        return np.zeros(shape, np.int64), events
     limit = 1 << (unit.bits - 1)
     lane = (1 << 31) - 1  # the largest sum in 32 bits
     safe = k <= min(lane, limit - 1) // plan.largest
     # sums that are not near the accumulator's ends have room for half of what the accumulator holds
-    span = max(1, k) if safe else unit.lanes * max(1, min(lane, limit // 2) // (plan.largest * unit.lanes))
+    span = k if safe else unit.lanes * max(1, min(lane, limit // 2) // (plan.largest * unit.lanes))
     left, right = pack_by_table(a.T, plan.a, ROWS), pack_by_table(b, plan.b, WIDTH)
     loop = _masked if not plan.half else _both if plan.mask else _rounded
     loop(
