@@ -59,6 +59,7 @@ class Loop:
 
 
 _LINEAR, _LOG = "lns.kernels.product_linear", "lns.kernels.product_log"
+_FACTORS = "lns.kernels.product_factors"
 
 # A look-up in memory lane by lane has such an instruction for all lanes but the first of each 128 bits.
 _IN_MEMORY = ("vpgatherdd", 16.0), ("vpinsrw", 8 / 7), ("vpinsrd", 4 / 3)
@@ -79,6 +80,7 @@ LOOPS: dict[str, tuple[Loop, ...]] = {
         *_LOG_LOOPS,
     ),
     "avx2": (
+        *(Loop(_FACTORS, name, (("vcvttps2dq", 8),)) for name in ("_masked", "_rounded", "_both")),
         Loop(_LINEAR, "_floats", (("vpermd", 8),), "direct"),
         Loop(_LINEAR, "_floats", _IN_MEMORY, "not direct"),
         *_LOG_LOOPS,

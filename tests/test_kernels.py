@@ -16,7 +16,7 @@ from lns import gausslog, kernels, load, preset_names
 from lns import reference as ref
 from lns.format import Event, LNSFormat, Rounding
 from lns.gausslog import Table, TableKind, table
-from lns.kernels import isa, product_linear, product_log, product_loops
+from lns.kernels import isa, product_factors, product_linear, product_log, product_loops
 from lns.kernels.tables import Threaded
 from lns.units import Units
 
@@ -411,7 +411,10 @@ class Watched:
 
 
 PRODUCT_LOOPS = {
-    "vector": [product_linear._bytes, product_linear._words, product_linear._floats, product_log._products],
+    "vector": [
+        product_linear._bytes, product_linear._words, product_linear._floats, product_log._products,
+        product_factors._masked, product_factors._rounded, product_factors._both,
+    ],
     "portable": [product_loops._linear, product_loops._log],
 }
 
@@ -423,7 +426,9 @@ PRODUCT_LOOPS = {
     [
         linear_dot("lns<8,3>"),
         linear_dot("lns<8,3>", bits=15),
+        linear_dot("lns<13,8>", rom_bits=13),
         linear_dot("lns<16,10>", "lns<13,9>", rom_bits=14, guard=20, bits=40),
+        linear_dot("lns<16,11>", "lns<8,3>", rom_bits=14),
         log_dot("lns<8,3>"),
         log_dot("lns<16,10>", acc="lns<16,10>", offset=2, lanes=4),
     ],

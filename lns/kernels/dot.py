@@ -11,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from lns.kernels import isa, plan_linear, product_linear, product_log, product_loops
+from lns.kernels import isa, plan_linear, product_factors, product_linear, product_log, product_loops
 from lns.kernels.elementwise import Events, Words
 from lns.kernels.packing import transposed_is_smaller
+from lns.kernels.plan_factors import Factors
 from lns.reference import LinearDot, LogDot
 
 LOG_CODE_BITS = 25  #: aligned codes that a log accumulator may have
@@ -80,8 +81,16 @@ def dot_linear(a: Words, b: Words, unit: LinearDot) -> tuple[npt.NDArray[np.int6
     if transposed_is_smaller(a.shape[0], b.shape[1], product_linear.WIDTH):
         turned = replace(unit, a=unit.b, b=unit.a)
         if (turned_plan := plan_linear.plan(turned, a.shape[1])) is not None:
-            return product_linear.product(b.T, a.T, turned, turned_plan, transposed=True)
-    return product_linear.product(a, b, unit, plan)
+            return _planned(b.T, a.T, turned, turned_plan, transposed=True)
+    return _planned(a, b, unit, plan)
+
+
+def _planned(
+    a: Words, b: Words, unit: LinearDot, plan: plan_linear.Plan | Factors, transposed: bool = False
+) -> tuple[npt.NDArray[np.int64], Events]:
+    if isinstance(plan, Factors):
+        return product_factors.product(a, b, unit, plan, transposed)
+    return product_linear.product(a, b, unit, plan, transposed)
 
 
 def dot_log(a: Words, b: Words, unit: LogDot) -> tuple[Words, Events]:

@@ -159,6 +159,55 @@ def pack(
     return shares.reshape(-1).view(dtype), signs.reshape(-1).view(dtype)
 
 
+@nb.njit(inline="always")
+def _table_rows(words, columns, table, out, first, place, steps, width):  # type: ignore[no-untyped-def]
+    for k in range(steps):
+        for n in range(width):
+            out[place + k * width + n] = table[words[first + k * columns + n]]
+
+
+@nb.njit(inline="always")
+def _table_columns(words, depth, table, out, first, place, steps, width):  # type: ignore[no-untyped-def]
+    for k in range(steps):
+        for n in range(width):
+            out[place + k * width + n] = table[words[first + n * depth + k]]
+
+
+def _table_loop(begin, end, words, by_columns, steps, columns, table, width, out):  # type: ignore[no-untyped-def]
+    """Words (K, columns) or ``by_columns`` (columns, K), flat, into entries of a table (panels, K, width), flat."""
+    steps, columns, four, sixteen = np.uint64(steps), np.uint64(columns), np.uint64(4), np.uint64(16)
+    for p in range(np.uint64(begin), np.uint64(end)):
+        column = p * np.uint64(width)
+        place = column * steps
+        if by_columns and width == 4:  # constants, and unsigned: three instructions a word
+            _table_columns(words, steps, table, out, place, place, steps, four)
+        elif by_columns:
+            _table_columns(words, steps, table, out, place, place, steps, sixteen)
+        elif width == 4:
+            _table_rows(words, columns, table, out, column, place, steps, four)
+        else:
+            _table_rows(words, columns, table, out, column, place, steps, sixteen)
+
+
+_pack_table = Threaded(_table_loop, _LEAST_WORDS << 2)
+
+
+def pack_by_table(words: Array, table: Array, width: int) -> Array:
+    """table[word] of the words (K, columns) of a matrix in panels of 4 or 16 columns as `pack` lays them out, filled up
+    with table[0].
+
+    The table has an entry for every pattern of the words' dtype.
+    """
+    k, n = words.shape
+    panels = -(-n // width)
+    out = np.empty(panels * k * width, table.dtype)
+    words = _filled_up(words, (k, panels * width))
+    by_columns = words.T.flags.c_contiguous
+    flat = words.reshape(-1, order="F" if by_columns else "C")
+    _pack_table(words.size, panels, flat, by_columns, k, panels * width, table, width, out)
+    return out
+
+
 def _filled_up(words: Array, shape: tuple[int, int]) -> Array:
     """The words, and zeros behind their last rows and columns; C-contiguous, or its transpose if theirs is."""
     if words.shape == shape:

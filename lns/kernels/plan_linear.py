@@ -16,6 +16,7 @@ import numpy.typing as npt
 from lns.format import LNSFormat
 from lns.kernels import isa
 from lns.kernels.packing import Share
+from lns.kernels.plan_factors import Factors, factors
 from lns.reference import LinearDot
 
 Array = npt.NDArray[Any]
@@ -132,20 +133,24 @@ def _floats_plan(unit: LinearDot, span: int, most: int) -> Plan:
 
 
 @lru_cache(maxsize=64)
-def _plan(a: LNSFormat, b: LNSFormat, rom: bytes, rom_bits: int, guard: int, lanes: int, short: bool) -> Plan | None:
+def _plan(
+    a: LNSFormat, b: LNSFormat, rom: bytes, rom_bits: int, guard: int, lanes: int, short: bool
+) -> Plan | Factors | None:
     unit = LinearDot(a, b, np.frombuffer(rom, np.int64), rom_bits, guard, 62, lanes)
     if rom_bits > 24 or guard > 29 or unit.frac_bits > 20 or max(a.code_bits, b.code_bits) > 31:
         return None
     span, most = _span(unit), unit.magnitude(unit.product_code(a.max_raw, b.max_raw))
     if lanes * most >= 1 << 31:
         return None
+    if isa.VECTOR == "avx2" and (found := factors(unit, most)) is not None:
+        return found
     if isa.VECTOR == "avx512" and short and span < 127 and most < 1 << 16:
         return _bytes_plan(unit, span)
     words = isa.VECTOR == "avx512" and guard <= 14 and unit.frac_bits <= MANY and (short or lanes % 2 == 0)
     return (_words_plan(unit, most) if words else None) or _floats_plan(unit, span, most)
 
 
-def plan(unit: LinearDot, k: int) -> Plan | None:
+def plan(unit: LinearDot, k: int) -> Plan | Factors | None:
     """The plan for a product of length k, or None where only plain loops fit: T > 24, guard > 29, F > 20, A > 62,
     codes of 32 bits, or the terms of one cycle beyond 32 bits."""
     if unit.bits > 62:

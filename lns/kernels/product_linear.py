@@ -172,7 +172,7 @@ def _floats_tile(a, b, table, direct, frac_bits, row, first, steps, sums):  # ty
 
 
 @_inline
-def _accumulate(sums, totals, flags, least, most):  # type: ignore[no-untyped-def]
+def accumulate(sums, totals, flags, least, most):  # type: ignore[no-untyped-def]
     """Sums of a few terms to the accumulators, which saturate."""
     for i in range(64):
         total = totals[i] + np.int64(sums[i])
@@ -187,7 +187,7 @@ def _write_row(totals, flags, first, columns, place, step, out, events):  # type
 
 
 @_inline
-def _write(totals, flags, m, n, first_m, first_n, out, events, strides):  # type: ignore[no-untyped-def]
+def write(totals, flags, m, n, first_m, first_n, out, events, strides):  # type: ignore[no-untyped-def]
     """A tile into the (m, n) result."""
     columns, step, one = min(16, n - first_n), np.uint64(strides[1]), np.uint64(1)
     for r in range(min(4, m - first_m)):
@@ -206,7 +206,7 @@ def _bytes_loop(begin, end, a, flips, b, signs, table, steps, m, n, out, events,
         _bytes_tile(
             a, flips, b, signs, table, np.uint64(group * steps), np.uint64(panel * steps), np.uint64(steps), sums
         )
-        _write(sums, flags, m, n, 4 * group, 16 * panel, out, events, strides)
+        write(sums, flags, m, n, 4 * group, 16 * panel, out, events, strides)
 
 
 def _floats_loop(  # type: ignore[no-untyped-def]
@@ -222,8 +222,8 @@ def _floats_loop(  # type: ignore[no-untyped-def]
                 a, b, table, direct, frac_bits, np.uint64(group * steps + k), np.uint64(panel * steps + k),
                 np.uint64(min(span, steps - k)), sums,
             )  # fmt: skip
-            _accumulate(sums, totals, flags, least, most)
-        _write(totals, flags, m, n, 4 * group, 16 * panel, out, events, strides)
+            accumulate(sums, totals, flags, least, most)
+        write(totals, flags, m, n, 4 * group, 16 * panel, out, events, strides)
 
 
 def _words_loop(  # type: ignore[no-untyped-def]
@@ -239,8 +239,8 @@ def _words_loop(  # type: ignore[no-untyped-def]
                 a, flips, b, signs, table, direct, unit, np.uint64(group * steps + k),
                 np.uint64(panel * steps + k), np.uint64(min(span, steps - k)), sums,
             )  # fmt: skip
-            _accumulate(sums, totals, flags, least, most)
-        _write(totals, flags, m, n, 4 * group, 16 * panel, out, events, strides)
+            accumulate(sums, totals, flags, least, most)
+        write(totals, flags, m, n, 4 * group, 16 * panel, out, events, strides)
 
 
 _bytes = Threaded(_bytes_loop, 8 * LEAST_WORK)

@@ -133,6 +133,19 @@ def store(typing: Any, array: Any, start: Any, vector: Any) -> Any:
     return types.void(array, types.uintp, vector), generate
 
 
+@_intrinsic
+def store_wide(typing: Any, array: Any, start: Any, vector: Any) -> Any:
+    """The 32-bit lanes of a vector to consecutive 64-bit elements of an array, with their signs."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        wide = builder.sext(args[2], ir.VectorType(_I64, vector.count))
+        address = _address(context, builder, array, args[0], args[1])
+        builder.store(wide, builder.bitcast(address, wide.type.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.uintp, vector), generate
+
+
 # --- lane by lane ----------------------------------------------------------------------------------------------------
 
 
@@ -214,6 +227,17 @@ both = _binary(lambda builder, a, b: builder.and_(a, b))  #: of two masks
 def select(typing: Any, mask: Any, a: Any, b: Any) -> Any:
     """a where the mask is set, else b."""
     return a(mask, a, b), lambda context, builder, sig, args: builder.select(*args)
+
+
+@_intrinsic
+def multiply_floats(typing: Any, a: Any, b: Any) -> Any:
+    """The product of 32-bit lanes that hold float32 bits, rounded to the nearest, as float32 bits."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = ir.VectorType(ir.FloatType(), a.count)
+        return builder.bitcast(builder.fmul(*[builder.bitcast(arg, kind) for arg in args]), a.llvm)
+
+    return a(a, b), generate
 
 
 @_intrinsic
