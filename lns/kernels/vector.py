@@ -254,6 +254,8 @@ def _loads(builder: Any, base: Any, index: Any) -> Any:
 
     Indices leave the vector 64 bits at a time. They are masked there, not truncated: LLVM would make one move a lane.
     """
+    if isa.VECTOR == "avx2":
+        return _join(builder, *[_loads_avx2(builder, base, half) for half in _halves(builder, index)])
     width = index.type.element.width
     words, mask = builder.bitcast(index, ir.VectorType(_I64, 8)), ir.Constant(_I64, (1 << width) - 1)
     out, each = _undefined(index.type), 64 // width
@@ -263,6 +265,34 @@ def _loads(builder: Any, base: Any, index: Any) -> Any:
         entry = builder.load(builder.gep(base, [place]), align=width // 8)
         out = builder.insert_element(out, entry, ir.Constant(_I32, lane))
     return out
+
+
+def _loads_avx2(builder: Any, base: Any, index: Any) -> Any:
+    """As `_loads`, in fewer instructions: one takes an index out of 64 bits where LLVM would shift and extend, and the
+    first entry of 128 bits comes as a word of 32 bits into its vector, not by way of a general register."""
+    width = index.type.element.width
+    quarters, each, count = [], 64 // width, 128 // width
+    words = builder.bitcast(index, ir.VectorType(_I64, 4))
+    for half in (0, 1):
+        entries = []
+        for lane in range(count):
+            word = builder.extract_element(words, ir.Constant(_I32, 2 * half + lane // each))
+            first = lane % each * width
+            if first + width == 64:
+                place = builder.lshr(word, ir.Constant(_I64, first))
+            elif first:
+                place = _call(builder, "llvm.x86.bmi.bextr.64", _I64, word, ir.Constant(_I64, width << 8 | first))
+            else:
+                place = builder.and_(word, ir.Constant(_I64, (1 << width) - 1))
+            entries.append(builder.gep(base, [place]))
+        first = builder.load(builder.bitcast(entries[0], _I32.as_pointer()), align=width // 8)
+        wide = ir.VectorType(_I32, 4)
+        out = builder.insert_element(ir.Constant(wide, None), first, ir.Constant(_I32, 0))
+        out = builder.bitcast(out, ir.VectorType(index.type.element, count))
+        for lane in range(1, count):
+            out = builder.insert_element(out, builder.load(entries[lane], align=width // 8), ir.Constant(_I32, lane))
+        quarters.append(out)
+    return _join(builder, *quarters)
 
 
 @_intrinsic
