@@ -28,13 +28,13 @@ from lns.kernels.vector import (
     absolute,
     add,
     add_sums,
+    after,
     at_least,
     bit_or,
     bit_xor,
     both,
     broadcast,
     broadcast_bytes,
-    cancel,
     equal,
     less,
     load,
@@ -44,6 +44,7 @@ from lns.kernels.vector import (
     lookup_db_high,
     lookup_sb,
     lookup_sb_high,
+    lowest_bytes,
     maximum,
     minimum,
     minimum_unsigned,
@@ -263,7 +264,7 @@ def _sum_of_compiled(x, s, y, t, table, last, shift, zero):  # type: ignore[no-u
         unlike = less(bit_xor(s, t), none)
         low = select(unlike, lookup_db(table, i), lookup_sb(table, i))
         high = select(unlike, lookup_db_high(table, i), lookup_sb_high(table, i))
-        high = select(both(unlike, equal(near, none)), cancel(high), high)
+        high = select(both(unlike, equal(near, none)), lowest_bytes(high), high)
         return add_sums(maximum(x, y), pair_sums(low, high)), select(less(near, none), t, s)
 
     return in_bytes if s.bits == 8 else in_words
@@ -296,14 +297,14 @@ def _tile(  # type: ignore[no-untyped-def]
     one, most, zero = splat(numbers.one), splat(numbers.most), splat(numbers.zero)
     last, shift = splat(numbers.last), splat(numbers.shift)
     width = np.uint64(highs.size // 4)
-    none = sub(one, one)
+    none = _kept(sub(one, one), table)
     h0 = h1 = h2 = h3 = zero
     l0 = l1 = l2 = l3 = most
     for lane in range(lanes):
         x0 = x1 = x2 = x3 = zero
         s0 = s1 = s2 = s3 = none
         for k in range(lane, steps, lanes):
-            c, t = load(b, (start + k) * width), load(b_signs, (start + k) * width)
+            c, t = load(b, (start + k) * width), _kept(load(b_signs, (start + k) * width), table)
             i0 = (row + k) * np.uint64(4)
             i1, i2, i3 = i0 + np.uint64(1), i0 + np.uint64(2), i0 + np.uint64(3)
             y0, y1 = add(c, broadcast(a, i0)), add(c, broadcast(a, i1))
@@ -313,27 +314,30 @@ def _tile(  # type: ignore[no-untyped-def]
                 y1, h1, l1 = _range(y1, h1, l1, one, most, zero)
                 y2, h2, l2 = _range(y2, h2, l2, one, most, zero)
                 y3, h3, l3 = _range(y3, h3, l3, one, most, zero)
-            t0, t1 = bit_xor(t, broadcast(a_signs, i0)), bit_xor(t, broadcast(a_signs, i1))
-            t2, t3 = bit_xor(t, broadcast(a_signs, i2)), bit_xor(t, broadcast(a_signs, i3))
+            t0, t1 = bit_xor(t, _kept_of(a_signs, i0, table)), bit_xor(t, _kept_of(a_signs, i1, table))
+            t2, t3 = bit_xor(t, _kept_of(a_signs, i2, table)), bit_xor(t, _kept_of(a_signs, i3, table))
             x0, s0, h0, l0 = _add(x0, s0, y0, t0, h0, l0, table, one, most, zero, last, shift, exact)
+            x1 = after(x1, x0)
             x1, s1, h1, l1 = _add(x1, s1, y1, t1, h1, l1, table, one, most, zero, last, shift, exact)
+            x2 = after(x2, x1)
             x2, s2, h2, l2 = _add(x2, s2, y2, t2, h2, l2, table, one, most, zero, last, shift, exact)
+            x3 = after(x3, x2)
             x3, s3, h3, l3 = _add(x3, s3, y3, t3, h3, l3, table, one, most, zero, last, shift, exact)
             if not exact:
                 h0, l0 = _seen(h0, l0, x0, x1)
                 h0, l0 = _seen(h0, l0, x2, x3)
         to = np.uint64(4) * lane * width
         store(codes, to, x0)
-        store(signs, to, s0)
+        store(signs, to, _stored(s0))
         to += width
         store(codes, to, x1)
-        store(signs, to, s1)
+        store(signs, to, _stored(s1))
         to += width
         store(codes, to, x2)
-        store(signs, to, s2)
+        store(signs, to, _stored(s2))
         to += width
         store(codes, to, x3)
-        store(signs, to, s3)
+        store(signs, to, _stored(s3))
     store(highs, 0, h0)
     store(lows, 0, l0)
     store(highs, width, h1)
@@ -342,48 +346,6 @@ def _tile(  # type: ignore[no-untyped-def]
     store(lows, np.uint64(2) * width, l2)
     store(highs, np.uint64(3) * width, h3)
     store(lows, np.uint64(3) * width, l3)
-
-
-@_inline
-def _tile_by_twos(  # type: ignore[no-untyped-def]
-    a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, exact
-):
-    """As `_tile`, two rows at a time: what there are registers for with AVX2."""
-    one, most, zero = splat(numbers.one), splat(numbers.most), splat(numbers.zero)
-    last, shift = splat(numbers.last), splat(numbers.shift)
-    width, two = np.uint64(highs.size // 4), np.uint64(2)
-    none = _kept(sub(one, one), table)
-    for first in range(np.uint64(0), np.uint64(4), two):
-        h0 = h1 = zero
-        l0 = l1 = most
-        for lane in range(lanes):
-            x0 = x1 = zero
-            s0 = s1 = none
-            for k in range(lane, steps, lanes):
-                c, t = load(b, (start + k) * width), _kept(load(b_signs, (start + k) * width), table)
-                i0 = (row + k) * np.uint64(4) + first
-                i1 = i0 + np.uint64(1)
-                y0, y1 = add(c, broadcast(a, i0)), add(c, broadcast(a, i1))
-                if exact and outside:  # the range rule of the products, where these operands need it
-                    y0, h0, l0 = _range(y0, h0, l0, one, most, zero)
-                    y1, h1, l1 = _range(y1, h1, l1, one, most, zero)
-                t0, t1 = bit_xor(t, _kept_of(a_signs, i0, table)), bit_xor(t, _kept_of(a_signs, i1, table))
-                x0, s0, h0, l0 = _add(x0, s0, y0, t0, h0, l0, table, one, most, zero, last, shift, exact)
-                x1, s1, h1, l1 = _add(x1, s1, y1, t1, h1, l1, table, one, most, zero, last, shift, exact)
-                if not exact:
-                    h0, l0 = _seen(h0, l0, x0, x1)
-            to = (np.uint64(4) * lane + first) * width
-            store(codes, to, x0)
-            store(signs, to, _stored(s0))
-            to += width
-            store(codes, to, x1)
-            store(signs, to, _stored(s1))
-        to = first * width
-        store(highs, to, h0)
-        store(lows, to, l0)
-        to += width
-        store(highs, to, h1)
-        store(lows, to, l1)
 
 
 @_inline
@@ -411,9 +373,6 @@ def _tree(table, numbers, lanes, codes, signs, highs, lows, exact):  # type: ign
                 store(lows, r, low)
 
 
-_tile_here = _tile if isa.VECTOR == "avx512" else _tile_by_twos
-
-
 @jit
 def _sum(a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, exact):  # type: ignore[no-untyped-def]
     """The sums of a tile as the first (4, width) of ``codes`` and ``signs``; returns whether they are exact.
@@ -421,7 +380,7 @@ def _sum(a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lan
     They are first tried without the range rule, unless ``exact`` says that it is needed.
     """
     if not exact:
-        _tile_here(
+        _tile(
             a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, False
         )
         _tree(table, numbers, lanes, codes, signs, highs, lows, False)
@@ -429,7 +388,7 @@ def _sum(a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lan
         for i in range(highs.size):
             exact |= highs[i] > most or lows[i] < one
     if exact:
-        _tile_here(
+        _tile(
             a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, True
         )
         _tree(table, numbers, lanes, codes, signs, highs, lows, True)

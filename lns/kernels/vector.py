@@ -277,7 +277,7 @@ def _loads_avx2(builder: Any, base: Any, index: Any) -> Any:
         entries = []
         for lane in range(count):
             word = builder.extract_element(words, ir.Constant(_I32, 2 * half + lane // each))
-            first = lane % each * width
+            first = lane % each * width  # the lowest and the highest bits need no such instruction
             if first + width == 64:
                 place = builder.lshr(word, ir.Constant(_I64, first))
             elif first:
@@ -399,6 +399,26 @@ dot4 = _dot("vpdpbusd")  #: four bytes each, those of the first operand unsigned
 dot2 = _dot("vpdpwssd")  #: two signed 16-bit words each
 
 
+@_intrinsic
+def after(typing: Any, a: Any, b: Any) -> Any:
+    """a, which with AVX2 LLVM takes to depend on b: what comes of a is computed behind b, not interleaved with it.
+
+    LLVM interleaves what is independent, and with 16 registers must then keep half of it in memory, for ten cycles each
+    time. The processor finds by itself what is independent.
+    """
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if isa.VECTOR == "avx512":
+            return args[0]
+        halves = []
+        for x, y in zip(*(_halves(builder, v) for v in args), strict=True):
+            kind = ir.FunctionType(x.type, [x.type, y.type])
+            halves.append(builder.call(ir.InlineAsm(kind, "", "=x,0,x", side_effect=False), [x, y]))
+        return _join(builder, *halves)
+
+    return a(a, b), generate
+
+
 # --- bytes beside 16-bit lanes, AVX2 only ----------------------------------------------------------------------------
 
 _BYTES = Vector(8, 32)  #: half a vector: a byte for each 16-bit lane, in the order in which `narrow` leaves them
@@ -445,6 +465,12 @@ def pair_sums(typing: Any, low: Any, high: Any) -> Any:
 
 
 @_intrinsic
+def lowest_bytes(typing: Any, some: Any) -> Any:
+    """-128 in every byte of such a vector."""
+    return some(some), lambda context, builder, sig, args: _constant(some.llvm, -128)
+
+
+@_intrinsic
 def broadcast_bytes(typing: Any, array: Any, start: Any) -> Any:
     """The 32-bit word ``start`` of an array in every 32 bits of a vector of bytes."""
 
@@ -482,9 +508,3 @@ def _bytes_at(first: int, rows: int) -> Any:
 lookup_sb, lookup_db, lookup_sb_high, lookup_db_high = (
     _bytes_at(first, rows) for first, rows in ((0, 4), (4, 4), (8, 1), (9, 1))
 )
-
-
-@_intrinsic
-def cancel(typing: Any, some: Any) -> Any:
-    """-128 in every byte."""
-    return some(some), lambda context, builder, sig, args: _constant(some.llvm, -128)
