@@ -25,27 +25,39 @@ from lns.kernels import isa
 from lns.kernels.packing import LEAST_WORK, ROWS, Share, code_range, pack, tiles
 from lns.kernels.tables import Threaded, dense, jit
 from lns.kernels.vector import (
+    absolute,
     add,
     add_sums,
+    after,
     at_least,
     bit_or,
     bit_xor,
     both,
     broadcast,
+    broadcast_bytes,
     equal,
     less,
     load,
     lookup,
     lookup_2_64,
+    lookup_db,
+    lookup_db_high,
+    lookup_sb,
+    lookup_sb_high,
+    lowest_bytes,
     maximum,
     minimum,
     minimum_unsigned,
+    narrow,
+    pair_sums,
     select,
     shift_right,
     splat,
     store,
     sub,
+    sub_saturating,
     unequal,
+    wide,
 )
 from lns.reference import LogDot
 
@@ -100,6 +112,29 @@ def _coarse_sums(table: Table) -> Array | None:
     return sums
 
 
+_CANCEL = -128  #: as a higher byte takes any code to below all others
+
+
+def _byte_sums(table: Table) -> tuple[Array, int] | None:
+    """The tables of a log-adder in registers as bytes, (10, 32), and the shift from a distance to an index.
+
+    An entry is low + 255·high, high being 0 but for the first 16 entries. None if there are more than 64, or if one
+    behind the 16th does not fit.
+    """
+    k = table.kind.k if table.kind.kind == "coarse" else 0
+    sb, db = (table.roms["sb"], table.roms["db"]) if k else dense(table)
+    if max(sb.size, db.size) > 64:
+        return None
+    values = np.zeros((2, 80), np.int64)
+    values[0, : sb.size], values[1, : db.size] = sb, -db
+    high = (values + 128) // 255
+    if high[:, 16:].any():
+        return None
+    low = (values - 255 * high).astype(np.int8)
+    rows = [*(low[:, :64] ^ low[:, 16:]).reshape(8, 16), *high[:, :16].astype(np.int8)]
+    return np.tile(rows, 2), k
+
+
 @lru_cache(maxsize=64)
 def plan(unit: LogDot) -> Plan | None:
     """The plan of a unit, or None where only plain loops fit: aligned codes of more than 25 bits."""
@@ -123,8 +158,11 @@ def plan(unit: LogDot) -> Plan | None:
     nothing = [zero - (start + raised + tops[1]), zero - tops[0]]  # the shares of zeros: low enough beside the largest
     narrow = highest < 1 << 15 and half < 1 << 15 and most - (1 << 15) <= zero and sum(nothing) >= -(1 << 15)
     coarse = _coarse_sums(unit.table) if narrow and isa.VECTOR == "avx512" else None
+    in_bytes = _byte_sums(unit.table) if isa.VECTOR == "avx2" and narrow and most + 255 * _CANCEL + 127 <= zero else None
     last, shift = far, 0
-    if coarse is not None:
+    if in_bytes is not None:
+        (table, shift), half = in_bytes, -1
+    elif coarse is not None:
         table, half, last, shift = coarse.astype(np.int16).reshape(2, 64), 64, 63, unit.table.kind.k
     else:
         table = np.concatenate([[0], sums, [0]]) if narrow else sums.copy()  # as `lookup` wants it
@@ -170,6 +208,68 @@ def _range(c, high, low, one, most, zero):  # type: ignore[no-untyped-def]
     return select(less(c, one), zero, c), high, low
 
 
+def _kept(words: Any, table: Any) -> Any:
+    """Marks of signs from memory as a loop keeps them. Compiled code only, as are the next two."""
+    raise NotImplementedError
+
+
+def _kept_of(signs: Any, start: Any, table: Any) -> Any:
+    """As `_kept`, the mark ``start`` of an array of marks that stand twice, for all lanes."""
+    raise NotImplementedError
+
+
+def _stored(signs: Any) -> Any:
+    """Marks of signs as they are in memory."""
+    raise NotImplementedError
+
+
+@overload(_kept, inline="always")
+def _kept_compiled(words, table):  # type: ignore[no-untyped-def]
+    if table.dtype.bitwidth == 8:
+        return lambda words, table: narrow(words)
+    return lambda words, table: words
+
+
+@overload(_kept_of, inline="always")
+def _kept_of_compiled(signs, start, table):  # type: ignore[no-untyped-def]
+    if table.dtype.bitwidth == 8:
+        return lambda signs, start, table: broadcast_bytes(signs, start)
+    return lambda signs, start, table: broadcast(signs, start)
+
+
+@overload(_stored, inline="always")
+def _stored_compiled(signs):  # type: ignore[no-untyped-def]
+    if signs.bits == 8:
+        return lambda signs: wide(signs)
+    return lambda signs: signs
+
+
+def _sum_of(x: Any, s: Any, y: Any, t: Any, table: Any, last: Any, shift: Any, zero: Any) -> Any:
+    """(code, sign) of the log-add of the code x with the sign s and the code y with the sign t, before the range rule:
+    below every code if the operands cancel. Compiled code only."""
+    raise NotImplementedError
+
+
+@overload(_sum_of, inline="always")
+def _sum_of_compiled(x, s, y, t, table, last, shift, zero):  # type: ignore[no-untyped-def]
+    def in_words(x, s, y, t, table, last, shift, zero):  # type: ignore[no-untyped-def]
+        large = maximum(x, y)
+        c = _find(large, sub(large, minimum(x, y)), s, t, x, y, table, last, shift, zero)
+        return c, select(at_least(x, y), s, t)
+
+    def in_bytes(x, s, y, t, table, last, shift, zero):  # type: ignore[no-untyped-def]
+        none = bit_xor(s, s)
+        apart = sub_saturating(x, y)
+        near, i = narrow(apart), narrow(shift_right(absolute(apart), shift))
+        unlike = less(bit_xor(s, t), none)
+        low = select(unlike, lookup_db(table, i), lookup_sb(table, i))
+        high = select(unlike, lookup_db_high(table, i), lookup_sb_high(table, i))
+        high = select(both(unlike, equal(near, none)), lowest_bytes(high), high)
+        return add_sums(maximum(x, y), pair_sums(low, high)), select(less(near, none), t, s)
+
+    return in_bytes if s.bits == 8 else in_words
+
+
 @_inline
 def _add(x, s, y, t, high, low, table, one, most, zero, last, shift, exact):  # type: ignore[no-untyped-def]
     """(code, sign, highest, lowest) after the log-add of the code x with the sign s and the code y with the sign t.
@@ -177,9 +277,7 @@ def _add(x, s, y, t, high, low, table, one, most, zero, last, shift, exact):  # 
     Without ``exact`` there is no range rule, and ``highest`` and ``lowest`` stay as they are: that is right until a
     code has left the range, for which `_seen` is there.
     """
-    large = maximum(x, y)
-    c = _find(large, sub(large, minimum(x, y)), s, t, x, y, table, last, shift, zero)
-    s = select(at_least(x, y), s, t)
+    c, s = _sum_of(x, s, y, t, table, last, shift, zero)
     if exact:
         c, high, low = _range(c, high, low, one, most, zero)
     return c, s, high, low
@@ -199,14 +297,14 @@ def _tile(  # type: ignore[no-untyped-def]
     one, most, zero = splat(numbers.one), splat(numbers.most), splat(numbers.zero)
     last, shift = splat(numbers.last), splat(numbers.shift)
     width = np.uint64(highs.size // 4)
-    none = sub(one, one)
+    none = _kept(sub(one, one), table)
     h0 = h1 = h2 = h3 = zero
     l0 = l1 = l2 = l3 = most
     for lane in range(lanes):
         x0 = x1 = x2 = x3 = zero
         s0 = s1 = s2 = s3 = none
         for k in range(lane, steps, lanes):
-            c, t = load(b, (start + k) * width), load(b_signs, (start + k) * width)
+            c, t = load(b, (start + k) * width), _kept(load(b_signs, (start + k) * width), table)
             i0 = (row + k) * np.uint64(4)
             i1, i2, i3 = i0 + np.uint64(1), i0 + np.uint64(2), i0 + np.uint64(3)
             y0, y1 = add(c, broadcast(a, i0)), add(c, broadcast(a, i1))
@@ -216,27 +314,30 @@ def _tile(  # type: ignore[no-untyped-def]
                 y1, h1, l1 = _range(y1, h1, l1, one, most, zero)
                 y2, h2, l2 = _range(y2, h2, l2, one, most, zero)
                 y3, h3, l3 = _range(y3, h3, l3, one, most, zero)
-            t0, t1 = bit_xor(t, broadcast(a_signs, i0)), bit_xor(t, broadcast(a_signs, i1))
-            t2, t3 = bit_xor(t, broadcast(a_signs, i2)), bit_xor(t, broadcast(a_signs, i3))
+            t0, t1 = bit_xor(t, _kept_of(a_signs, i0, table)), bit_xor(t, _kept_of(a_signs, i1, table))
+            t2, t3 = bit_xor(t, _kept_of(a_signs, i2, table)), bit_xor(t, _kept_of(a_signs, i3, table))
             x0, s0, h0, l0 = _add(x0, s0, y0, t0, h0, l0, table, one, most, zero, last, shift, exact)
+            x1 = after(x1, x0)
             x1, s1, h1, l1 = _add(x1, s1, y1, t1, h1, l1, table, one, most, zero, last, shift, exact)
+            x2 = after(x2, x1)
             x2, s2, h2, l2 = _add(x2, s2, y2, t2, h2, l2, table, one, most, zero, last, shift, exact)
+            x3 = after(x3, x2)
             x3, s3, h3, l3 = _add(x3, s3, y3, t3, h3, l3, table, one, most, zero, last, shift, exact)
             if not exact:
                 h0, l0 = _seen(h0, l0, x0, x1)
                 h0, l0 = _seen(h0, l0, x2, x3)
         to = np.uint64(4) * lane * width
         store(codes, to, x0)
-        store(signs, to, s0)
+        store(signs, to, _stored(s0))
         to += width
         store(codes, to, x1)
-        store(signs, to, s1)
+        store(signs, to, _stored(s1))
         to += width
         store(codes, to, x2)
-        store(signs, to, s2)
+        store(signs, to, _stored(s2))
         to += width
         store(codes, to, x3)
-        store(signs, to, s3)
+        store(signs, to, _stored(s3))
     store(highs, 0, h0)
     store(lows, 0, l0)
     store(highs, width, h1)
@@ -261,13 +362,13 @@ def _tree(table, numbers, lanes, codes, signs, highs, lows, exact):  # type: ign
                 to, x = i * size + r, two * i * size + r
                 y = x + size
                 c, s, high, low = _add(
-                    load(codes, x), load(signs, x), load(codes, y), load(signs, y), load(highs, r), load(lows, r),
-                    table, one, most, zero, last, shift, exact,
+                    load(codes, x), _kept(load(signs, x), table), load(codes, y), _kept(load(signs, y), table),
+                    load(highs, r), load(lows, r), table, one, most, zero, last, shift, exact,
                 )  # fmt: skip
                 if not exact:
                     high, low = _seen(high, low, c, c)
                 store(codes, to, c)
-                store(signs, to, s)
+                store(signs, to, _stored(s))
                 store(highs, r, high)
                 store(lows, r, low)
 

@@ -9,6 +9,7 @@ Addresses count elements of the flat, C-contiguous array that they are given wit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import reduce
 from typing import Any
 
 from llvmlite import ir
@@ -22,7 +23,7 @@ from lns.kernels import isa
 BITS = 512
 
 _intrinsic: Any = extending.intrinsic
-_I1, _I8, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
+_I1, _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 
 
 class Vector(types.Type):
@@ -173,8 +174,19 @@ shift_left = _binary(lambda builder, a, b: builder.shl(a, b))
 shift_right = _binary(lambda builder, a, b: builder.lshr(a, b))  #: shifts zeros in
 minimum, maximum = _named("smin"), _named("smax")  #: of signed lanes
 minimum_unsigned = _named("umin")
+sub_saturating = _named("ssub.sat")  #: of signed lanes
 add_saturating_unsigned = _named("uadd.sat")  #: all ones where the sum does not fit
 sub_saturating_unsigned = _named("usub.sat")  #: 0 where the difference is negative
+
+
+@_intrinsic
+def absolute(typing: Any, a: Any) -> Any:
+    """Of signed lanes; the least number stays what it is, as an unsigned one."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(builder, f"llvm.abs.v{a.count}i{a.bits}", a.llvm, args[0], ir.Constant(_I1, 0))
+
+    return a(a), generate
 
 
 @_intrinsic
@@ -266,6 +278,8 @@ def _loads(builder: Any, base: Any, index: Any) -> Any:
 
     Indices leave the vector 64 bits at a time. They are masked there, not truncated: LLVM would make one move a lane.
     """
+    if isa.VECTOR == "avx2":
+        return _join(builder, *[_loads_avx2(builder, base, half) for half in _halves(builder, index)])
     width = index.type.element.width
     words, mask = builder.bitcast(index, ir.VectorType(_I64, 8)), ir.Constant(_I64, (1 << width) - 1)
     out, each = _undefined(index.type), 64 // width
@@ -275,6 +289,34 @@ def _loads(builder: Any, base: Any, index: Any) -> Any:
         entry = builder.load(builder.gep(base, [place]), align=width // 8)
         out = builder.insert_element(out, entry, ir.Constant(_I32, lane))
     return out
+
+
+def _loads_avx2(builder: Any, base: Any, index: Any) -> Any:
+    """As `_loads`, in fewer instructions: one takes an index out of 64 bits where LLVM would shift and extend, and the
+    first entry of 128 bits comes as a word of 32 bits into its vector, not by way of a general register."""
+    width = index.type.element.width
+    quarters, each, count = [], 64 // width, 128 // width
+    words = builder.bitcast(index, ir.VectorType(_I64, 4))
+    for half in (0, 1):
+        entries = []
+        for lane in range(count):
+            word = builder.extract_element(words, ir.Constant(_I32, 2 * half + lane // each))
+            first = lane % each * width  # the lowest and the highest bits need no such instruction
+            if first + width == 64:
+                place = builder.lshr(word, ir.Constant(_I64, first))
+            elif first:
+                place = _call(builder, "llvm.x86.bmi.bextr.64", _I64, word, ir.Constant(_I64, width << 8 | first))
+            else:
+                place = builder.and_(word, ir.Constant(_I64, (1 << width) - 1))
+            entries.append(builder.gep(base, [place]))
+        first = builder.load(builder.bitcast(entries[0], _I32.as_pointer()), align=width // 8)
+        wide = ir.VectorType(_I32, 4)
+        out = builder.insert_element(ir.Constant(wide, None), first, ir.Constant(_I32, 0))
+        out = builder.bitcast(out, ir.VectorType(index.type.element, count))
+        for lane in range(1, count):
+            out = builder.insert_element(out, builder.load(entries[lane], align=width // 8), ir.Constant(_I32, lane))
+        quarters.append(out)
+    return _join(builder, *quarters)
 
 
 @_intrinsic
@@ -379,3 +421,114 @@ def _dot(name: str) -> Any:
 # sums + the products of the neighbours that stand in a 32-bit lane. AVX-512 VNNI only.
 dot4 = _dot("vpdpbusd")  #: four bytes each, those of the first operand unsigned and of the second signed
 dot2 = _dot("vpdpwssd")  #: two signed 16-bit words each
+
+
+@_intrinsic
+def after(typing: Any, a: Any, b: Any) -> Any:
+    """a, which with AVX2 LLVM takes to depend on b: what comes of a is computed behind b, not interleaved with it.
+
+    LLVM interleaves what is independent, and with 16 registers must then keep half of it in memory, for ten cycles each
+    time. The processor finds by itself what is independent.
+    """
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if isa.VECTOR == "avx512":
+            return args[0]
+        halves = []
+        for x, y in zip(*(_halves(builder, v) for v in args), strict=True):
+            kind = ir.FunctionType(x.type, [x.type, y.type])
+            halves.append(builder.call(ir.InlineAsm(kind, "", "=x,0,x", side_effect=False), [x, y]))
+        return _join(builder, *halves)
+
+    return a(a, b), generate
+
+
+# --- bytes beside 16-bit lanes, AVX2 only ----------------------------------------------------------------------------
+
+_BYTES = Vector(8, 32)  #: half a vector: a byte for each 16-bit lane, in the order in which `narrow` leaves them
+
+
+def _interleave(builder: Any, low: Any, high: Any) -> list[Any]:
+    """Bytes of two vectors by turns, as the two halves of a vector of words: the lanes that `narrow` packed."""
+    parts = [[i + n for i in (0, 16) for n in range(start, start + 8)] for start in (0, 8)]
+    pairs = [_lanes(builder, low, high, [i for n in part for i in (n, 32 + n)]) for part in parts]
+    return [builder.bitcast(pair, ir.VectorType(_I16, 16)) for pair in pairs]
+
+
+@_intrinsic
+def narrow(typing: Any, words: Any) -> Any:
+    """16-bit lanes to bytes, saturating as signed numbers; quarters change places, which `wide` and `pair_sums` undo."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(builder, "llvm.x86.avx2.packsswb", _BYTES.llvm, *_halves(builder, args[0]))
+
+    return _BYTES(words), generate
+
+
+@_intrinsic
+def wide(typing: Any, some: Any) -> Any:
+    """Each byte twice in a 16-bit lane: the words 0 and -1 that `narrow` made bytes of."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _join(builder, *_interleave(builder, args[0], args[0]))
+
+    return _full(16)(some), generate
+
+
+@_intrinsic
+def pair_sums(typing: Any, low: Any, high: Any) -> Any:
+    """low + 255·high in 16-bit lanes, of signed bytes."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        factors = ir.Constant(_BYTES.llvm, [1, 255] * 16)
+        halves = _interleave(builder, *args)
+        name, kind = "llvm.x86.avx2.pmadd.ub.sw", halves[0].type
+        return _join(builder, *[_call(builder, name, kind, factors, builder.bitcast(h, _BYTES.llvm)) for h in halves])
+
+    return _full(16)(low, high), generate
+
+
+@_intrinsic
+def lowest_bytes(typing: Any, some: Any) -> Any:
+    """-128 in every byte of such a vector."""
+    return some(some), lambda context, builder, sig, args: _constant(some.llvm, -128)
+
+
+@_intrinsic
+def broadcast_bytes(typing: Any, array: Any, start: Any) -> Any:
+    """The 32-bit word ``start`` of an array in every 32 bits of a vector of bytes."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        words = builder.bitcast(make_array(array)(context, builder, args[0]).data, _I32.as_pointer())
+        word = builder.load(builder.gep(words, [args[1]]), align=2)
+        return builder.bitcast(_halves(builder, _splat(builder, word))[0], _BYTES.llvm)
+
+    return _BYTES(array, types.uintp), generate
+
+
+def _bytes_at(first: int, rows: int) -> Any:
+    """A look-up of bytes 0 … 16·rows - 1 in rows first … of a table (…, 32) in registers; 0 for an index up to 127.
+
+    Row first + j has, twice, the bytes from 16·j on, combined by an exclusive or with those 16 places further, and the
+    last row its bytes as they are: the instruction that looks up 16 bytes gives 0 where the index's top bit is set, and
+    an addition sets that from index 16·(j + 1) on.
+    """
+
+    @_intrinsic
+    def operation(typing: Any, table: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            found = []
+            for j, entries in enumerate(_registers(context, builder, table, args[0], index.llvm, first + rows)[first:]):
+                shifted = builder.add(args[1], _constant(index.llvm, 0x70 - 16 * j))
+                found.append(_call(builder, "llvm.x86.avx2.pshuf.b", index.llvm, entries, shifted))
+            return reduce(builder.xor, found)
+
+        return index(table, index), generate
+
+    return operation
+
+
+#: The tables of a log-adder: its sb, its db, and the higher bytes of the first 16 entries of both.
+lookup_sb, lookup_db, lookup_sb_high, lookup_db_high = (
+    _bytes_at(first, rows) for first, rows in ((0, 4), (4, 4), (8, 1), (9, 1))
+)
