@@ -127,7 +127,7 @@ def _byte_sums(table: Table) -> tuple[Array, int] | None:
         return None
     values = np.zeros((2, 80), np.int64)
     values[0, : sb.size], values[1, : db.size] = sb, -db
-    high = (values + 128) // 255
+    high = np.where(values == 127, 0, (values + 128) // 255)  # which goes to 126
     if high[:, 16:].any():
         return None
     low = (values - 255 * high).astype(np.int8)
@@ -158,7 +158,8 @@ def plan(unit: LogDot) -> Plan | None:
     nothing = [zero - (start + raised + tops[1]), zero - tops[0]]  # the shares of zeros: low enough beside the largest
     narrow = highest < 1 << 15 and half < 1 << 15 and most - (1 << 15) <= zero and sum(nothing) >= -(1 << 15)
     coarse = _coarse_sums(unit.table) if narrow and isa.VECTOR == "avx512" else None
-    in_bytes = _byte_sums(unit.table) if isa.VECTOR == "avx2" and narrow and most + 255 * _CANCEL + 127 <= zero else None
+    cancels = most + 255 * _CANCEL + 127 <= zero
+    in_bytes = _byte_sums(unit.table) if narrow and cancels and isa.VECTOR == "avx2" else None
     last, shift = far, 0
     if in_bytes is not None:
         (table, shift), half = in_bytes, -1
