@@ -5,7 +5,8 @@ result before the range rule is positive, underflows too, and zeros are negative
 table gives nothing for them, and out of the way of an unsigned minimum, which finds the underflows.
 
 The table is one array, sb from index 0 and db from index ``half``; the mark of a negative sign is ``half`` too, so
-that "unlike signs" is the exclusive or of two marks, put on top of the distance.
+that "unlike signs" is the exclusive or of two marks, put on top of the distance. Small tables are in registers; with
+AVX2 they and the marks, 0 and -1, are bytes there.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class Numbers(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How products of one unit are computed; a ``table`` of two dimensions, (2, 64), is held in registers."""
+    """How products of one unit are computed; a ``table`` of two dimensions is held in registers: of int16, (2, 64), or
+    of int8, (10, 32), see `_byte_sums`."""
 
     a: Share
     b: Share
