@@ -39,7 +39,8 @@ from numba.core.dispatcher import Dispatcher
 
 from lns import kernels, load
 from lns.format import Event
-from lns.kernels import isa, plan_linear
+from lns.gausslog import Table
+from lns.kernels import isa, plan_linear, product_log
 from lns.reference import LinearDot, LogDot
 
 
@@ -155,6 +156,57 @@ def test_steps_of_the_presets_log_accumulators(unit):
     fmt, rng = unit.acc, np.random.default_rng(0)
     states = np.concatenate([corners(fmt), rng.choice(every_word(fmt), 40)])
     check_every_step(replace(unit, a=fmt, b=fmt, offset=0), states)
+
+
+def in_bytes(unit):
+    """Whether the kernels hold the unit's table in registers as bytes."""
+    return product_log.plan(unit).table.dtype == np.int8
+
+
+def check_small_table(unit, states):
+    """Every word of a as the second product, so every distance, after a first one: states, by 2**-1 … 2 of both signs
+    and by zeros; in one lane, and in two by the tree."""
+    factors = every_word(unit.b)
+    b = np.stack(np.meshgrid(factors, factors)).reshape(2, -1)
+    for state in states:
+        words = every_word(unit.a)
+        a = np.stack([np.full_like(words, state), words], axis=1)
+        for lanes in (1, 2):
+            check(a, b, replace(unit, lanes=lanes))
+
+
+def small_table(acc, kind):
+    """A unit whose products, of an accumulator's word by few octaves, leave room for lanes of 16 bits."""
+    return log_dot(acc, "lns<3,0>", acc=acc, kind=kind)
+
+
+#: Formats and tables that AVX2 holds in registers: of up to 16, 32, 48 and 64 entries.
+SMALL_TABLES = [
+    ("lns<15,8>", "coarse<8>"), ("lns<15,8>", "coarse<7>"), ("lns<15,8>", "coarse<6>"), ("lns<14,6>", "coarse<3>"),
+    ("lns<13,5>", "coarse<2>"), ("lns<14,4>", "coarse<1>"), ("lns<14,3>", "full"), ("lns<12,2>", "mitchell"),
+    ("lns<13,3>", "linear<2,6>"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("acc", "kind"), SMALL_TABLES)
+def test_steps_by_a_small_table(acc, kind):
+    unit, rng = small_table(acc, kind), np.random.default_rng(0)
+    assert in_bytes(unit) == (isa.VECTOR == "avx2")
+    check_small_table(unit, [unit.a.max_code, unit.a.bias, *rng.choice(every_word(unit.a), 1)])
+
+
+@pytest.mark.parametrize("size", [1, 16, 17, 33, 63, 64, 65])
+@pytest.mark.parametrize("far", [False, True])
+def test_a_small_table_of_any_entries(size, far):
+    """A table that no logarithm gives: entries behind the 16th are as large as a byte holds, or larger."""
+    unit, rng = small_table("lns<12,8>", "coarse<5>"), np.random.default_rng(size)
+    roms = {"sb": rng.integers(1, 400, size), "db": rng.integers(1, 2000, size)}
+    for name, most in (("sb", 127), ("db", 128)):
+        roms[name][16:] = rng.permutation(most)[: max(0, size - 16)] + 1
+        roms[name][16:17] = most + far
+    unit = replace(unit, table=Table(unit.table.kind, 8, roms))
+    assert in_bytes(unit) == (isa.VECTOR == "avx2" and size <= 64 and not (far and size > 16))
+    check_small_table(unit, [unit.a.bias, unit.a.bias + 1000 | unit.a.sign_bit])
 
 
 @pytest.mark.slow
@@ -274,6 +326,7 @@ UNITS = [
     log_dot("lns<8,3>", acc="lns<10,3>", lanes=2, kind="mitchell"),
     log_dot("lns<16,10>", acc="lns<16,10>", offset=22),
     log_dot("lns<13,9>", "lns<8,3>", acc="lns<18,11>", offset=-2, lanes=8, kind="coarse<3>"),
+    log_dot("lns<8,3>", lanes=4, kind="coarse<6>"),
 ]
 
 
@@ -418,7 +471,7 @@ def test_the_paths():
 
 @pytest.mark.parametrize(
     "some",
-    ["paths or every_width", pytest.param("not process", marks=pytest.mark.slow)],
+    ["paths or every_width or small_table", pytest.param("not process", marks=pytest.mark.slow)],
 )
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("setting", ["LNS_KERNELS=avx2", "NUMBA_CPU_NAME="])

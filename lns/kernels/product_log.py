@@ -5,7 +5,8 @@ result before the range rule is positive, underflows too, and zeros are negative
 table gives nothing for them, and out of the way of an unsigned minimum, which finds the underflows.
 
 The table is one array, sb from index 0 and db from index ``half``; the mark of a negative sign is ``half`` too, so
-that "unlike signs" is the exclusive or of two marks, put on top of the distance.
+that "unlike signs" is the exclusive or of two marks, put on top of the distance. Small tables are in registers; with
+AVX2 they and the marks, 0 and -1, are bytes there.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class Numbers(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How products of one unit are computed; a ``table`` of two dimensions, (2, 64), is held in registers."""
+    """How products of one unit are computed; a ``table`` of two dimensions is held in registers: of int16, (2, 64), or
+    of int8, (10, 32), see `_byte_sums`."""
 
     a: Share
     b: Share
@@ -127,7 +129,7 @@ def _byte_sums(table: Table) -> tuple[Array, int] | None:
         return None
     values = np.zeros((2, 80), np.int64)
     values[0, : sb.size], values[1, : db.size] = sb, -db
-    high = (values + 128) // 255
+    high = np.where(values == 127, 0, (values + 128) // 255)  # which goes to 126
     if high[:, 16:].any():
         return None
     low = (values - 255 * high).astype(np.int8)
@@ -158,7 +160,8 @@ def plan(unit: LogDot) -> Plan | None:
     nothing = [zero - (start + raised + tops[1]), zero - tops[0]]  # the shares of zeros: low enough beside the largest
     narrow = highest < 1 << 15 and half < 1 << 15 and most - (1 << 15) <= zero and sum(nothing) >= -(1 << 15)
     coarse = _coarse_sums(unit.table) if narrow and isa.VECTOR == "avx512" else None
-    in_bytes = _byte_sums(unit.table) if isa.VECTOR == "avx2" and narrow and most + 255 * _CANCEL + 127 <= zero else None
+    cancels = most + 255 * _CANCEL + 127 <= zero
+    in_bytes = _byte_sums(unit.table) if narrow and cancels and isa.VECTOR == "avx2" else None
     last, shift = far, 0
     if in_bytes is not None:
         (table, shift), half = in_bytes, -1

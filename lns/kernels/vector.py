@@ -457,7 +457,7 @@ def _interleave(builder: Any, low: Any, high: Any) -> list[Any]:
 
 @_intrinsic
 def narrow(typing: Any, words: Any) -> Any:
-    """16-bit lanes to bytes, saturating as signed numbers; quarters change places, which `wide` and `pair_sums` undo."""
+    """16-bit lanes to bytes, saturating as signed numbers; quarters change places, until `wide` or `pair_sums`."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _call(builder, "llvm.x86.avx2.packsswb", _BYTES.llvm, *_halves(builder, args[0]))
