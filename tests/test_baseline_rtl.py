@@ -31,13 +31,18 @@ CORES = [
     *MACS,
     *(FloatRound(FLOAT32, f) for f in SMALL),
     *(FloatFromFixed(bits, f) for bits, f in ((24, E4M3), (24, E5M2), (48, E4M3), (9, E4M3))),
+    FloatFromFixed(42, BFLOAT16, 10),
+    FloatFromFixed(42, FLOAT16),
     IntRequantise(),
 ]
 ELEMENTS = [
     *instances(2).values(),
     instances(1)["float32"],
     instances(16)["fp8-e4m3"],
+    instances(16)["bfloat16-fused"],
     instances(16)["int8"],
+    FloatElementDot(2, 0, factor=FLOAT16, guard=21, acc_bits=23, aligned=True),
+    FloatElementDot(1, 2, factor=E4M3, guard=12, acc_bits=24, aligned=True),
     FloatElementMac(3, 0, factor=FLOAT16, acc=FLOAT16, output=FLOAT16),
     FloatElementMac(1, 2, factor=E4M3, acc=FLOAT32, output=E4M3),
     FloatElementDot(4, 0, factor=E4M3, guard=7, acc_bits=9),
@@ -121,7 +126,7 @@ def test_coverage(unit):
 
 
 @icarus
-@pytest.mark.parametrize("unit", [MACS[1], MACS[-1], CORES[6], CORES[10], CORES[-1], *ELEMENTS[-5:]], **by_slug)
+@pytest.mark.parametrize("unit", [MACS[1], MACS[-1], CORES[6], CORES[10], CORES[-1], *ELEMENTS[-7:]], **by_slug)
 def test_lint_and_synthesis(unit, tmp_path):
     depth = unit.depth if unit.sequential else 0
     lint(unit, tmp_path, depth)
@@ -130,6 +135,7 @@ def test_lint_and_synthesis(unit, tmp_path):
 
 WIDE, NARROW, TINY = MACS[-1], MACS[4], MACS[1]
 LANES, DOT, INT = instances(2)["fp8-e4m3-float32"], ELEMENTS[-3], ELEMENTS[-1]
+FUSED = instances(2)["bfloat16-fused"]
 BUGS = [
     (NARROW, "float_normalise.v", "half && (less || shifted[WIDTH-MAN-1])", "half"),
     (WIDE, "float_normalise.v", "half && (less || shifted[WIDTH-MAN-1])", "half && shifted[WIDTH-MAN-1]"),
@@ -154,7 +160,9 @@ BUGS = [
     (LANES, "float_element_mac.v", "if (take) acc_q", "if (beat_valid) acc_q"),
     (LANES, "baseline_control.v", "!complete_q || ready_i", "1'b1"),
     (LANES, "baseline_control.v", "first_q <= last_i", "first_q <= 1'b0"),
-    (DOT, "float_term.v", "2 * TOP", "2 * TOP - 1"),
+    (DOT, "float_element_dot.v", "'(2 * TOP)", "'(2 * TOP - 1)"),
+    (FUSED, "float_element_dot.v", "2 * Bias - 1", "2 * Bias"),
+    (FUSED, "float_term.v", "= (EXP + 1)'(", "= EXP'("),
     (DOT, "float_element_dot.v", "\n        + SumBits'(signs[l])", ""),
     (DOT, "baseline_accumulator.v", "fits ? exact[ACC_BITS-1:0]", "1'b1 ? exact[ACC_BITS-1:0]"),
     (INT, "int_element.v", ".DEPTH(DEPTH + 1)", ".DEPTH(DEPTH + 2)"),
@@ -287,7 +295,11 @@ def test_recorded_operands_keep_the_limit_and_use_the_range(name):
     transactions = recorded(unit, a, b, 100)
     assert 50 < sum(map(len, transactions)) <= 100
     assert len(set(transactions)) == len(transactions)
-    if unit.outputs_at_once == 1:  # constants that let results use the format, and saturate none
+    if getattr(unit, "aligned", False):  # the largest of each factor meet nowhere, or their product fills the term
+        every = recorded(unit, a, b, 100000)
+        largest = max(np.abs(np.prod(unit.values(t), axis=0)).max() for t in every)
+        assert 2 ** (unit.guard - 3) < largest / 2.0 ** every[0][0][3] < 2 ** (unit.guard + 1)
+    elif unit.outputs_at_once == 1:  # constants that let results use the format, and saturate none
         every = [unit.results_of(t)[0] for t in recorded(unit, a, b, 100000)]
         kinds = {unit.kind(int(word)) for word in every}
         assert "other" in kinds
@@ -316,6 +328,15 @@ def test_sums_that_cannot_be_are_refused():
     for guard, bits in ((6, 24), (12, 13), (40, 54)):
         with pytest.raises(ValueError, match="guard"):
             FloatElementDot(1, factor=E4M3, guard=guard, acc_bits=bits)
+
+
+def test_an_accumulator_too_low_for_its_products_is_refused():
+    unit = instances(2)["bfloat16-fused"]
+    one = np.full((1, 2), 127 << 7)
+    (least,) = unit.constants_for((1.0, 1.0), 2.0)
+    assert least == 1 - unit.guard and unit.expect(unit.beats(one, one, (least,))) == ((128 << 7,),)
+    with pytest.raises(ValueError, match=f"exponent_i must be at least {least} for these products, got {least - 1}"):
+        unit.expect(unit.beats(one, one, (least - 1,)))
 
 
 def test_what_truncates_nothing_says_so():

@@ -19,9 +19,7 @@ from sim.cost import cache, synthesis
 from sim.cost.cache import cached, key_of
 from sim.cost.equivalence import prove_netlist
 from sim.cost.errors import CostError
-from sim.cost.fpga import fpga_cost
 from sim.cost.mapping import mapping_text, smallest_inverter
-from sim.cost.pipelining import least_periods
 from sim.cost.synthesis import synthesise
 from sim.verify.tools import MissingTool
 from sim.verify.units.add import Add
@@ -236,25 +234,6 @@ def test_a_missing_tool_is_named(library, monkeypatch):
     with pytest.raises(MissingTool, match="apt install yosys berkeley-abc"):
         synthesise(ADD, library, 20e-9)
     synthesis.yosys_version.cache_clear()
-
-
-def test_more_register_stages_allow_a_faster_clock(library):
-    two, four = least_periods(ADD, library, [2, 4])
-    assert four.period < 0.75 * two.period
-    assert four.flip_flops > two.flip_flops
-    with pytest.raises(CostError, match="at least 2"):
-        least_periods(ADD, library, [1])
-
-
-def test_fpga():
-    try:
-        cost = fpga_cost(MUL)
-    except MissingTool as error:
-        pytest.skip(str(error))
-    assert cost.flip_flops == 2 * 6 + 8 + 2 and cost.block_rams == 0
-    assert 10 < cost.luts < 100 and 20e6 < cost.frequency < 500e6
-    with pytest.raises(CostError, match="device must be one of"):
-        fpga_cost(MUL, "hx9k")
 
 
 def test_keys_are_generational(monkeypatch):

@@ -1,13 +1,15 @@
 // A processing element that sums the products of its lanes in fixed point (docs/baselines.md).
 //
 // A beat is L products, whose terms are summed exactly and added to an accumulator that saturates. With last_i the sum
-// ends and its word comes out; while it waits to be taken no beat is added.
+// ends and its word comes out; while it waits to be taken no beat is added. Where the accumulator stands is known once
+// for a whole product of matrices: under the format's largest product, or (ALIGNED) where exponent_i puts it.
 module float_element_dot #(
   parameter  int LANES         = 16,
   parameter  int EXP           = 4,    // of the factors and the result
   parameter  int MAN           = 3,
-  parameter  int TOP           = 15,   // float_term
-  parameter  int GUARD         = 12,
+  parameter  int TOP           = 15,   // largest exponent field of a number
+  parameter  int ALIGNED       = 0,    // 1: exponent_i says where the least bit stands, for terms and result
+  parameter  int GUARD         = 12,   // octaves from the leading bit of the largest product to the least bit
   parameter  int ACC_BITS      = 24,   // A, at least GUARD + 2
   parameter  int LARGEST       = 'h7e, // float_from_fixed
   parameter  int EXPONENT_BITS = 8,
@@ -21,7 +23,7 @@ module float_element_dot #(
   input  logic                            last_i,
   input  logic        [   LANES*BITS-1:0] a_i,         // lane 0 in the low bits; a lane without a term gets a zero
   input  logic        [   LANES*BITS-1:0] b_i,
-  input  logic signed [EXPONENT_BITS-1:0] exponent_i,  // of the accumulator's least bit in the result's units; that of the last beat is used
+  input  logic signed [EXPONENT_BITS-1:0] exponent_i,  // of the accumulator's least bit in the result's units; the same in all beats of a sum
   output logic                            valid_o,
   input  logic                            ready_i,
   output logic        [         BITS-1:0] word_o
@@ -32,17 +34,31 @@ module float_element_dot #(
   localparam int TermBits = GUARD + 1;
   localparam int SumBits  = TermBits + 1 + $clog2(LANES);
 
+  // The largest sum of two biased exponents: the significands' product has its leading bit one above their sum
+  logic [EXP:0] top;
+  if (ALIGNED == 0) begin : gen_fixed
+    assign top = (EXP + 1)'(2 * TOP);
+  end else begin : gen_aligned
+    localparam int Bias      = (1 << (EXP - 1)) - 1;
+    localparam int WholeBits = ((EXPONENT_BITS > EXP + 1) ? EXPONENT_BITS : EXP + 1) + 1;
+    logic [WholeBits-1:0] whole;  // no negative one is asked for
+    assign whole = WholeBits'(exponent_i) + WholeBits'(GUARD + 2 * Bias - 1);
+    assign top   = whole[EXP:0];
+    logic unused_whole;
+    assign unused_whole = ^whole[WholeBits-1:EXP+1];
+  end
+
   logic [         LANES-1:0] negatives;
   logic [LANES*TermBits-1:0] magnitudes;
   for (genvar l = 0; l < LANES; l++) begin : gen_lane
     float_term #(
       .EXP  (EXP),
       .MAN  (MAN),
-      .TOP  (TOP),
       .GUARD(GUARD)
     ) u_term (
       .a_i        (a_i[l*BITS+:BITS]),
       .b_i        (b_i[l*BITS+:BITS]),
+      .top_i      (top),
       .negative_o (negatives[l]),
       .magnitude_o(magnitudes[l*TermBits+:TermBits])
     );

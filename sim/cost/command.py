@@ -6,17 +6,20 @@ import argparse
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from lns.design import Design, load
 from sim.cost.baseline.machine import BASELINES, baseline_cost
 from sim.cost.cycles import counts_of
 from sim.cost.errors import CostError
-from sim.cost.machine import Cost, design_cost
+from sim.cost.extras import Wanted, extras_of
+from sim.cost.machine import Cost, design_cost, require_design
 from sim.cost.settings import DEFAULT_PERIOD_FO4, Settings, make_settings
 from sim.cost.workload import Workload
 from sim.report import cost_plot, cost_text
 from sim.train.command import changed_fields
+from sim.train.trace import load_trace
 
 __all__ = ["add_arguments", "parse_period", "run"]
 
@@ -33,12 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--node", type=int, metavar="NM", help="process node of the library, for the memories' model")
     parser.add_argument("--clock", metavar="PERIOD", help=f"10ns or 100MHz (default: {DEFAULT_PERIOD_FO4} FO4)")
+    parser.add_argument("--data", help="training step that is recorded: digits (default), fashion-mnist, a folder")
+    parser.add_argument("--hidden", help="its hidden layers, as 256,128 (default: 128)")
+    parser.add_argument("--batch", type=int, help="its samples (default: 128)")
+    parser.add_argument("--seed", type=int, help="of its training (default: 0)")
     parser.add_argument(
-        "--data", default="digits", help="training step that is recorded: digits, fashion-mnist, a folder"
+        "--trace", type=Path, metavar="FILE", help="operands of a step that lns train --trace recorded, instead"
     )
-    parser.add_argument("--hidden", default="128", help="its hidden layers, as 256,128")
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--network", metavar="784-128-10", help="energy of a step of this network, instead of the recorded one"
     )
@@ -47,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wire-capacitance", type=float, default=0.0, metavar="FF", help="fF for each pin that a net drives"
     )
+    parser.add_argument("--fpga", action="store_true", help="LUTs, block RAM and clock of each unit in an iCE40 HX8K")
+    parser.add_argument("--depths", metavar="0,1,2,4", help="least period of each unit with so many register stages")
+    parser.add_argument("--prove", action="store_true", help="small netlists equal to their Verilog, for all inputs")
     parser.add_argument("--out", type=Path, metavar="DIR", help="cost.json, and plots of the step's energy")
 
 
@@ -68,34 +75,54 @@ def parse_period(text: str) -> float:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """What the arguments ask for."""
-    try:
-        hidden = tuple(int(part) for part in args.hidden.split(",") if part.strip())
-        widths = [int(part) for part in args.network.split("-")] if args.network else None
-    except ValueError:
-        given = f"--hidden {args.hidden} --network {args.network}"
-        raise CostError(f"sizes of layers must be whole numbers, got {given}") from None
+    hidden, widths = _sizes("--hidden", args.hidden, ","), _sizes("--network", args.network, "-")
+    own = {"data": args.data, "hidden": hidden, "batch": args.batch, "seed": args.seed}
+    workload = Workload(**{name: value for name, value in own.items() if value is not None})
+    if args.trace is not None:
+        told = [f"--{name}" for name, value in own.items() if value is not None and not (widths and name == "batch")]
+        if told:
+            raise CostError(f"--trace has its own step of training: {' '.join(told)} must not be given beside it")
     return make_settings(
-        Workload(args.data, hidden, args.batch, seed=args.seed),
+        workload,
         args.liberty,
         parse_period(args.clock) if args.clock else None,
         args.node,
         not args.no_delays,
         args.wire_capacitance * 1e-15,
         args.beats,
-        counts_of(widths, args.batch) if widths else None,
+        counts_of(widths, workload.batch) if widths else None,
+        trace=None if args.trace is None else load_trace(args.trace),
     )
+
+
+def _sizes(option: str, text: str | None, between: str) -> tuple[int, ...] | None:
+    """Whole numbers of an option, or None where it is not given."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(between) if part.strip())
+    except ValueError:
+        example = between.join("842")
+        raise CostError(f"{option}: whole numbers as {example} are required, got {text!r}") from None
 
 
 def run(args: argparse.Namespace) -> int:
     changes = changed_fields(args.set)
     chips: list[str | Design] = [name if name in BASELINES else load(name).override(changes) for name in args.chips]
     settings = settings_of(args)
+    wanted = Wanted(args.fpga, _sizes("--depths", args.depths, ",") or (), args.prove)
+    wanted.require_tools()
+    if settings.trace is not None:
+        for chip in chips:
+            require_design(settings.trace, chip)
     costs: list[Cost] = []
     for chip in chips:
         if isinstance(chip, Design):
             costs.append(design_cost(chip, settings, _report))
         else:
             costs.append(baseline_cost(chip, settings, report=_report))
+    if wanted:
+        costs = [replace(one, extras=extras_of(one.units, wanted, settings, _report)) for one in costs]
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
         cost_plot.save(costs, args.out)

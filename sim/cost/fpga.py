@@ -13,16 +13,18 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sim.cost.cache import cached
 from sim.cost.errors import CostError
-from sim.cost.synthesis import TOP, run_yosys
+from sim.cost.synthesis import TOP, run_yosys, yosys_version
 from sim.verify.tools import MissingTool, sources_of
 from sim.verify.unit import Unit
 from sim.verify.wrapper import DEPTH, connect, wrapper_text
 
-__all__ = ["DEVICES", "FpgaCost", "fpga_cost"]
+__all__ = ["DEVICES", "FpgaCost", "fpga_cost", "require_fpga_tools"]
 
 DEVICES = {"hx1k": "tq144", "hx8k": "ct256", "lp8k": "cm81", "up5k": "sg48"}  #: device -> package
 _SECONDS = 900  # that placing and routing may take
@@ -65,8 +67,16 @@ class FpgaCost:
     frequency: float
 
 
+def require_fpga_tools() -> str:
+    """The versions of Yosys and nextpnr; `MissingTool` if one is not installed."""
+    if shutil.which("nextpnr-ice40") is None or shutil.which("yosys") is None:
+        raise MissingTool("FPGA figures need Yosys and nextpnr: apt install yosys nextpnr-ice40")
+    done = subprocess.run(["nextpnr-ice40", "--version"], capture_output=True, text=True)
+    return f"{yosys_version()} {(done.stderr + done.stdout).strip()}"
+
+
 def fpga_cost(unit: Unit, device: str = "hx8k", rtl_dir: Path | None = None) -> FpgaCost:
-    """Synthesise, place and route a unit in its wrapper.
+    """Synthesise, place and route a unit in its wrapper; cached.
 
     Raises
     ------
@@ -77,31 +87,44 @@ def fpga_cost(unit: Unit, device: str = "hx8k", rtl_dir: Path | None = None) -> 
     """
     if device not in DEVICES:
         raise CostError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
-    if shutil.which("nextpnr-ice40") is None:
-        raise MissingTool("FPGA figures need nextpnr: apt install nextpnr-ice40")
-    with tempfile.TemporaryDirectory(prefix="lns-fpga-") as name:
-        work = Path(name)
-        sources = {name: path.read_text("utf-8") for name, path in sources_of(unit, rtl_dir).items()}
-        texts = {**sources, f"{TOP}.v": wrapper_text(unit, TOP), "harness.v": _harness(unit), **unit.roms()}
-        for file, text in texts.items():
-            (work / file).parent.mkdir(parents=True, exist_ok=True)
-            (work / file).write_text(text, "utf-8")
-        depth = 1 if unit.sequential else DEPTH
-        (work / "unit.ys").write_text(_UNIT.format(sources=" ".join(sources), top=TOP, depth=depth), "utf-8")
-        (work / "harness.ys").write_text(_HARNESS.format(top=TOP), "utf-8")
-        run_yosys(work, "unit.ys")
-        run_yosys(work, "harness.ys")  # the unit's cells stay as they are
-        netlist = json.loads((work / f"{TOP}.json").read_text("utf-8"))["modules"][TOP]
-        cells = Counter(cell["type"] for cell in netlist["cells"].values())
-        frequency = _place(work, device, f"{unit.module} {unit}")
+    tools = require_fpga_tools()
+    sources = {name: path.read_text("utf-8") for name, path in sources_of(unit, rtl_dir).items()}
+    texts = {**sources, f"{TOP}.v": wrapper_text(unit, TOP), "harness.v": _harness(unit), **unit.roms()}
+    depth = 1 if unit.sequential else DEPTH
+    texts["unit.ys"] = _UNIT.format(sources=" ".join(sources), top=TOP, depth=depth)
+    texts["harness.ys"] = _HARNESS.format(top=TOP)
+
+    def build(folder: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="lns-fpga-") as name:
+            made = _figures(Path(name), texts, device, f"{unit.module} {unit}")
+        (folder / "fpga.json").write_text(json.dumps(asdict(made)) + "\n", "utf-8")
+
+    key = {f"file {name}": text for name, text in texts.items()} | {"device": _command(device), "tools": tools}
+    return FpgaCost(**json.loads((cached("fpga", key, build) / "fpga.json").read_text("utf-8")))
+
+
+def _figures(work: Path, texts: Mapping[str, str], device: str, name: str) -> FpgaCost:
+    for file, text in texts.items():
+        (work / file).parent.mkdir(parents=True, exist_ok=True)
+        (work / file).write_text(text, "utf-8")
+    run_yosys(work, "unit.ys")
+    run_yosys(work, "harness.ys")  # the unit's cells stay as they are
+    netlist = json.loads((work / f"{TOP}.json").read_text("utf-8"))["modules"][TOP]
+    cells = Counter(cell["type"] for cell in netlist["cells"].values())
     return FpgaCost(
         device=device,
         luts=cells["SB_LUT4"],
         carries=cells["SB_CARRY"],
         flip_flops=sum(count for kind, count in cells.items() if kind.startswith("SB_DFF")),
         block_rams=sum(count for kind, count in cells.items() if kind.startswith("SB_RAM")),
-        frequency=frequency,
+        frequency=_place(work, device, name),
     )
+
+
+def _command(device: str) -> str:
+    return (
+        f"nextpnr-ice40 --{device} --package {DEVICES[device]} --json harness.json --seed 1 --asc harness.asc"
+    )  # fmt: skip
 
 
 def _harness(unit: Unit) -> str:
@@ -128,10 +151,8 @@ endmodule
 
 def _place(work: Path, device: str, name: str) -> float:
     """The clock after routing, hertz."""
-    command = ["nextpnr-ice40", f"--{device}", "--package", DEVICES[device], "--json", "harness.json", "--seed", "1"]
-    command += ["--asc", "harness.asc"]
     try:
-        done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=_SECONDS)
+        done = subprocess.run(_command(device).split(), cwd=work, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
         raise CostError(f"{name}: nextpnr needed more than {_SECONDS} s") from None
     found = re.findall(r"Max frequency for clock\s+'[^']*': ([\d.]+) MHz", done.stderr)

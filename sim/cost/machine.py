@@ -10,6 +10,8 @@ from typing import Any
 from lns.design import Core, Design, MainMemory
 from sim.cost.cells import Cell
 from sim.cost.cycles import Array, Words, counts, role_of
+from sim.cost.errors import CostError
+from sim.cost.extras import Extra
 from sim.cost.mapping import smallest_inverter
 from sim.cost.memory import dram, sram
 from sim.cost.operands import Recorded, recorded, uniform
@@ -20,7 +22,7 @@ from sim.cost.workload import record
 from sim.train.trace import Trace
 from sim.verify.unit import Unit
 
-__all__ = ["Cost", "assemble", "design_cost", "price_all", "recorded_work", "unit_cost"]
+__all__ = ["Cost", "assemble", "design_cost", "price_all", "recorded_work", "require_design", "unit_cost"]
 
 # beats of a call that are compared: of each product of the first step; of other units, over all recorded steps
 _PRODUCTS, _OTHERS = 1000, 10_000
@@ -38,11 +40,17 @@ class Cost:
     prices : tuple of (role, Price)
     step : StepEnergy
         Its machine has areas, leakage and memories.
+    units : tuple of Unit
+        In the order of the prices.
+    extras : tuple of Extra
+        Likewise; empty where nothing more was asked for.
     """
 
     name: str
     prices: tuple[tuple[str, Price], ...]
     step: StepEnergy
+    units: tuple[Unit, ...]
+    extras: tuple[Extra, ...] = ()
 
     @property
     def mac(self) -> float:
@@ -62,10 +70,14 @@ class Cost:
 
     def to_dict(self) -> dict[str, Any]:
         """Joules, seconds, watts, µm²."""
+        extras = [extra.to_dict() for extra in self.extras] or [{} for _ in self.prices]
         return {
             "name": self.name, "mac_energy": self.mac, "update_energy": self.update,
             "critical_path": self.critical_path,
-            "units": [{"role": role} | one.to_dict() for role, one in self.prices], "step": self.step.to_dict(),
+            "units": [
+                {"role": role} | one.to_dict() | extra for (role, one), extra in zip(self.prices, extras, strict=True)
+            ],
+            "step": self.step.to_dict(),
         }  # fmt: skip
 
 
@@ -82,11 +94,16 @@ def design_cost(design: Design, settings: Settings, report: Report = lambda text
     Raises
     ------
     CostError
-        If a unit cannot be built, misses the clock, or its netlist does not compute what the definition says.
+        If a unit cannot be built, misses the clock, or its netlist does not compute what the definition says; if the
+        settings have a trace of another design.
     MissingTool
         If a tool is missing.
     """
-    traces = record(design, settings.workload)
+    if settings.trace is None:
+        traces = record(design, settings.workload)
+    else:
+        require_design(settings.trace, design)
+        traces = (settings.trace,)
     work = {
         unit: by_label | {UNIFORM: uniform(unit, max(by_label.values(), key=len)[: settings.beats], 0)}
         for unit, by_label in recorded_work(traces).items()
@@ -94,7 +111,20 @@ def design_cost(design: Design, settings: Settings, report: Report = lambda text
     prices = price_all(design.name, work, settings, report)
     step = counts(traces[0]) if settings.step is None else settings.step
     machine = assemble(design.name, design.core, Array.of(design), Words.of(design), prices, settings)
-    return Cost(design.name, tuple(prices), step_energy(machine, step))
+    return Cost(design.name, tuple(prices), step_energy(machine, step), tuple(work))
+
+
+def require_design(trace: Trace, chip: Design | str) -> None:
+    """`CostError` unless a trace was recorded on this design; a baseline has no trace."""
+    if isinstance(chip, str):
+        raise CostError(f"--trace: a trace is the operands of a design, {chip} is a baseline")
+    if trace.design != chip:
+        pairs = zip(chip.to_toml().splitlines(), trace.design.to_toml().splitlines(), strict=False)
+        required, given = next((pair for pair in pairs if pair[0] != pair[1]), ("the file", "another"))
+        raise CostError(
+            f"--trace: a trace of {chip.name} is required ({required}), this one was recorded on {trace.design.name} "
+            f"({given})"
+        )
 
 
 def price_all(name: str, work: Recorded, settings: Settings, report: Report) -> list[tuple[str, Price]]:

@@ -1,8 +1,9 @@
-"""The least clock period of a combinational unit for each number of register stages.
+"""The least clock period of a unit for each number of register stages.
 
-The wrapper that is priced keeps its registers outside of the unit: their enables tie each stage to the others. Here the
-registers run freely, without a handshake: one rank before the core, one behind it, and all others moved into it by abc
-(retiming). A netlist counts only after its gates, simulated, gave the definition's results, as many clocks later.
+The wrapper that is priced keeps the registers of a combinational core outside of it: their enables tie each stage to
+the others. Here they run freely, without a handshake: none, one rank behind the core, one before and one behind it, and
+all others moved into it by abc (retiming). A processing element has its stages where its Verilog has them, before the
+accumulator, and nothing moves them. A netlist counts only after its gates, simulated, gave the definition's results.
 """
 
 from __future__ import annotations
@@ -16,21 +17,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sim.cost.errors import CostError
+from sim.cost.levelised import levelise, play
 from sim.cost.liberty import Library
 from sim.cost.models import models_text
+from sim.cost.netlist import load_netlist
 from sim.cost.synthesis import TOP, synthesise_files
 from sim.verify.tools import sources_of, tool_environment
-from sim.verify.unit import Combinational, pack
-from sim.verify.wrapper import connect, verilog_literal
+from sim.verify.unit import Combinational, Unit, pack
+from sim.verify.wrapper import connect, verilog_literal, wrapper_text
 
-__all__ = ["Stage", "least_periods"]
+__all__ = ["Stage", "has_pipeline", "least_periods"]
 
 BEATS = 2000  #: of a simulation
+_PERIOD = 1e-12  # that nothing meets: abc does what it can
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A unit with ``depth`` register stages: area in µm², least clock period in seconds, flip-flops."""
+    """A unit with ``depth`` register stages: area in µm², least clock period in seconds (without a stage the delay from
+    inputs to outputs), flip-flops."""
 
     depth: int
     area_um2: float
@@ -38,33 +43,45 @@ class Stage:
     flip_flops: int
 
 
-def least_periods(unit: Combinational, library: Library, depths: Sequence[int]) -> list[Stage]:
-    """Area and least period of a unit for each number of register stages, at least 2; cached.
+def has_pipeline(unit: Unit) -> bool:
+    """Whether a unit has register stages, or may get them: the others are state machines."""
+    return isinstance(unit, Combinational) or "DEPTH" in unit.parameters()
+
+
+def least_periods(unit: Unit, library: Library, depths: Sequence[int]) -> list[Stage]:
+    """Area and least period of a unit for each number of register stages; netlists are cached.
 
     Raises
     ------
     CostError
-        As `sim.cost.synthesis.synthesise`; or if a netlist does not compute what the definition says.
+        As `sim.cost.synthesis.synthesise`; if a depth is negative, or the unit has no pipeline; if a netlist does not
+        compute what the definition says.
     MissingTool
         If a tool is not installed.
     """
     found = []
+    if not has_pipeline(unit):
+        raise CostError(f"{unit.module} {unit}: a unit with a pipeline is required, it is a state machine")
     for depth in depths:
-        if depth < 2:
-            raise CostError(f"a pipeline has a rank of registers on each side of its core: at least 2, got {depth}")
+        if depth < 0:
+            raise CostError(f"a pipeline has 0 register stages or more, got {depth}")
         sources = {name: path.read_text("utf-8") for name, path in sources_of(unit).items()}
-        files = {**sources, f"{TOP}.v": _text(unit), **unit.roms()}
-        # a period that nothing meets: abc does what it can
-        retimed = "lns_moved" if depth > 2 else None
-        folder = synthesise_files(files, [*sources], library, 1e-12, {"MOVED": depth - 2}, ["speed"], retimed)
-        _simulate(unit, library, folder, depth)
+        core = isinstance(unit, Combinational)
+        files = {**sources, f"{TOP}.v": _text(unit) if core else wrapper_text(unit, TOP), **unit.roms()}
+        retimed = "lns_moved" if core and depth > 2 else None
+        folder = synthesise_files(files, [*sources], library, _PERIOD, {"DEPTH": depth}, ["speed"], retimed)
+        if core:
+            _simulate(unit, library, folder, depth)
+        else:
+            play(levelise(load_netlist(folder), library), unit, unit.transactions(0, BEATS // 20, False), _PERIOD)
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
         found.append(Stage(depth, summary["area_um2"], summary["critical_path"], summary["flip_flops"]))
     return found
 
 
-def _text(unit: Combinational) -> str:
-    """A core with registers behind it, which may be moved, between two ranks that stay where they are."""
+def _text(unit: Unit) -> str:
+    """A core with registers behind it, which may be moved, between two ranks that stay where they are; of one rank it
+    has the one behind."""
     width, out = unit.input_bits, unit.output_bits
     settings = ", ".join(f".{key}({verilog_literal(value)})" for key, value in unit.parameters().items())
     connections = ", ".join([*connect(unit.inputs(), "in_i"), *connect(unit.outputs(), "results")])
@@ -83,15 +100,25 @@ module lns_moved #(parameter int MOVED = 0) (
   end
 endmodule
 
-module {TOP} #(parameter int MOVED = 0) (
+module {TOP} #(parameter int DEPTH = 2) (
   input logic clk_i, rst_ni, input logic [{width - 1}:0] in_i, output logic [{out - 1}:0] out_o
 );
-  logic [{width - 1}:0] first_q;
+  logic [{width - 1}:0] first;
   logic [{out - 1}:0] last;
-  lns_moved #(.MOVED(MOVED)) u_moved (.clk_i(clk_i), .in_i(first_q), .out_o(last));
-  always_ff @(posedge clk_i) begin
-    first_q <= in_i;
-    out_o <= last;
+  lns_moved #(.MOVED((DEPTH > 2) ? DEPTH - 2 : 0)) u_moved (.clk_i(clk_i), .in_i(first), .out_o(last));
+  if (DEPTH < 2) begin : gen_open
+    assign first = in_i;
+  end else begin : gen_first
+    logic [{width - 1}:0] first_q;
+    always_ff @(posedge clk_i) first_q <= in_i;
+    assign first = first_q;
+  end
+  if (DEPTH < 1) begin : gen_wires
+    assign out_o = last;
+  end else begin : gen_last
+    logic [{out - 1}:0] last_q;
+    always_ff @(posedge clk_i) last_q <= last;
+    assign out_o = last_q;
   end
 endmodule
 """
@@ -109,11 +136,11 @@ module bench;
   initial begin
     $readmemh("given.memh", given);
     $readmemh("wanted.memh", wanted);
-    for (int i = 0; i < {beats} + {depth}; i++) begin
+    for (int i = 0; i < {beats} + {late}; i++) begin
       in = given[(i < {beats}) ? i : 0];
-      #1 clk = 1;
+      #1 clk = {clocked};
       #1 clk = 0;
-      if (i + 1 >= {depth} && i + 1 - {depth} < {beats} && out !== wanted[i+1-{depth}]) wrong = wrong + 1;
+      if (i >= {late} && i - {late} < {beats} && out !== wanted[i-{late}]) wrong = wrong + 1;
     end
     $display("wrong %0d", wrong);
   end
@@ -121,7 +148,7 @@ endmodule
 """
 
 
-def _simulate(unit: Combinational, library: Library, folder: Path, depth: int) -> None:
+def _simulate(unit: Unit, library: Library, folder: Path, depth: int) -> None:
     environment = tool_environment("icarus")
     transactions = unit.transactions(0, BEATS, exhaustive=False)
     chosen = transactions[:: max(1, len(transactions) // BEATS)]
@@ -130,7 +157,10 @@ def _simulate(unit: Combinational, library: Library, folder: Path, depth: int) -
         work = Path(name)
         given = "".join(f"{pack(one[0], unit.inputs()):x}\n" for one in chosen)
         wanted = "".join(f"{pack(unit.expect(one)[0], unit.outputs()):x}\n" for one in chosen)
-        bench = _BENCH.format(width=unit.input_bits, out=unit.output_bits, beats=len(chosen), depth=depth)
+        bench = _BENCH.format(
+            width=unit.input_bits, out=unit.output_bits, beats=len(chosen), late=max(depth - 1, 0),
+            clocked=int(depth > 0),
+        )  # fmt: skip
         models = models_text(library.cells[kind] for kind in kinds)
         texts = {"given.memh": given, "wanted.memh": wanted, "bench.v": bench, "models.v": models}
         for file, text in texts.items():

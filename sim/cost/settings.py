@@ -12,6 +12,7 @@ from sim.cost.liberty import Library, default_library, load_library
 from sim.cost.price import Conditions
 from sim.cost.scaling import Node
 from sim.cost.workload import Workload
+from sim.train.trace import Trace
 
 __all__ = ["DEFAULT_PERIOD_FO4", "Settings", "make_settings"]
 
@@ -40,6 +41,8 @@ class Settings:
         The step whose energy is computed; by default the workload's own.
     jobs : int
         Syntheses and simulations at a time.
+    trace : Trace, optional
+        Operands that go through a design's gates in the place of the workload's.
     """
 
     conditions: Conditions
@@ -48,6 +51,7 @@ class Settings:
     beats: int = 60
     step: tuple[Count, ...] | None = None
     jobs: int = 2
+    trace: Trace | None = None
 
 
 def make_settings(
@@ -60,12 +64,13 @@ def make_settings(
     beats: int = 60,
     step: tuple[Count, ...] | None = None,
     jobs: int | None = None,
+    trace: Trace | None = None,
 ) -> Settings:
     """Settings with their defaults filled in.
 
     Parameters
     ----------
-    workload, beats, step, jobs
+    workload, beats, step, jobs, trace
         As in `Settings`; jobs are by default as many as there are cores.
     liberty : Path, optional
         By default the library that a Debian package ships.
@@ -86,7 +91,7 @@ def make_settings(
     library = load_library(liberty or default_library())
     conditions = Conditions(library, period or DEFAULT_PERIOD_FO4 * library.fo4, annotated, wire_capacitance)
     return Settings(
-        conditions, _node(library, node), workload, beats, step, jobs or len(os.sched_getaffinity(0))
+        conditions, _node(library, node), workload, beats, step, jobs or len(os.sched_getaffinity(0)), trace
     )  # fmt: skip
 
 

@@ -91,11 +91,13 @@ opt_clean
 write_rtlil gates.il
 """
 
-# Retiming in one module, whose registers have neither enables nor resets. ``dretime`` moves none of them.
+# Retiming in one module, whose registers have neither enables nor resets. ``dretime`` moves none of them. What is zero
+# while one bit is high Yosys makes a reset of, which it does not give back to abc's registers: out of them again.
 _RETIME = """\
 flatten *{module}*
 opt_expr -mux_undef
 opt -fast
+dffunmap *{module}*
 abc -dff -liberty "{liberty}" -constr constraints.txt -D {period} -script retime.abc *{module}*
 """
 

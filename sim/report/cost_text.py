@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sim.cost.extras import Extra
 from sim.cost.machine import Cost
 from sim.cost.price import UNIFORM, Price
 from sim.cost.settings import Settings
@@ -31,19 +32,47 @@ def _row(one: Price) -> list[str]:
     return [row, f"  {one.unit}"]
 
 
+def _more(one: Price, extra: Extra) -> list[str]:
+    """What was asked of a unit beside its price, a line each."""
+    lines = []
+    if isinstance(extra.fpga, str):
+        lines.append(f"  FPGA: none. {extra.fpga}")
+    elif extra.fpga is not None:
+        fpga = extra.fpga
+        lines.append(
+            f"  FPGA iCE40 {fpga.device}: {fpga.luts} LUT4s, {fpga.carries} carries, {fpga.flip_flops} flip-flops, "
+            f"{fpga.block_rams} block RAMs, clock at most {si(fpga.frequency, 'Hz')}"
+        )
+    for stage in extra.depths:
+        lines.append(
+            f"  {stage.depth} register stages: least period {si(stage.period, 's')}, {stage.area_um2:.0f} µm², "
+            f"{stage.flip_flops} flip-flops"
+        )
+    proof = extra.proof
+    if proof is not None and proof.points:
+        lines.append(f"  netlist is the Verilog: proven for all inputs and states, {proof.points} bits")
+    elif proof is not None:
+        lines.append(f"  netlist is the definition: by {one.verified} beats of operands ({proof.why})")
+    return lines
+
+
 def conditions(settings: Settings) -> list[str]:
     """Under which all figures hold."""
     given = settings.conditions
     library = given.library
     wire = given.wire_capacitance * 1e15
     wires = f"{wire:g} fF of wire for each driven pin" if wire else "no wires"
-    load = settings.workload
+    load, trace = settings.workload, settings.trace
+    operands = (
+        f"{load.before + 1} of {load.data}, hidden {'-'.join(map(str, load.hidden))}, batch {load.batch}, "
+        f"seed {load.seed}"
+        if trace is None
+        else f"{trace.step} of a trace, seed {trace.seed}"
+    )
     return [
         f"{library.name}: {library.voltage:g} V, {library.temperature:g} °C; clock {si(given.period, 's')} "
         f"({si(1 / given.period, 'Hz')}, {given.period / library.fo4:.0f} FO4); {wires}, no clock tree",
-        f"activity: gates {'with' if given.annotated else 'without'} delays, operands of training step "
-        f"{load.before + 1} of {load.data}, hidden {'-'.join(map(str, load.hidden))}, batch {load.batch}, "
-        f"seed {load.seed}",
+        f"activity: gates {'with' if given.annotated else 'without'} delays, operands of training step {operands}",
     ]
 
 
@@ -68,8 +97,9 @@ def text(costs: Sequence[Cost], settings: Settings) -> str:
                 "verified",
             ),
         ]
-        for _, one in cost.prices:
-            lines += _row(one)
+        extras = cost.extras or (Extra(),) * len(cost.prices)
+        for (_, one), extra in zip(cost.prices, extras, strict=True):
+            lines += [*_row(one), *_more(one, extra)]
         lines += [
             f"  a multiply-accumulate {si(cost.mac, 'J')}, a weight's update {si(cost.update, 'J')} (without leakage)",
             "",

@@ -175,6 +175,7 @@ class FloatFromFixed(_Core):
 
     bits: int
     target: FloatFormat
+    exponent_bits: int = EXPONENT_BITS
 
     module: ClassVar[str] = "float_from_fixed"
     sources: ClassVar[tuple[str, ...]] = (*NORMALISER, "float_from_fixed.v")
@@ -187,14 +188,14 @@ class FloatFromFixed(_Core):
         return self.target.largest
 
     def inputs(self) -> tuple[Port, ...]:
-        return Port("acc_i", self.bits, signed=True), Port("exponent_i", EXPONENT_BITS, signed=True)
+        return Port("acc_i", self.bits, signed=True), Port("exponent_i", self.exponent_bits, signed=True)
 
     def outputs(self) -> tuple[Port, ...]:
         return (Port("word_o", self.target.bits),)
 
     def parameters(self) -> dict[str, int | str]:
         target = self.target
-        own: dict[str, int | str] = {"ACC_BITS": self.bits, "EXPONENT_BITS": EXPONENT_BITS}
+        own: dict[str, int | str] = {"ACC_BITS": self.bits, "EXPONENT_BITS": self.exponent_bits}
         return own | {"EXP": target.exp, "MAN": target.man, "LARGEST": target.largest}
 
     def reference(self, *columns: Words) -> Words:
@@ -203,14 +204,15 @@ class FloatFromFixed(_Core):
 
     def stimuli(self, rng: random.Random, count: int) -> Iterable[Beat]:
         least, most = -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
-        for exponent in range(-(1 << (EXPONENT_BITS - 1)), 1 << (EXPONENT_BITS - 1)):
+        end = 1 << (self.exponent_bits - 1)
+        for exponent in range(-end, end):
             yield from ((acc, exponent) for acc in (0, 1, -1, 3, -5, least, least + 1, most))
         for _ in range(count):
             size = rng.getrandbits(rng.randint(1, self.bits - 1))
             # few bits, so that ties occur
             size = size if rng.getrandbits(1) else size >> (shift := rng.randrange(self.bits)) << shift
             exponent = rng.randint(-self.bits - self.target.bias - self.target.man, self.target.bias + 2)
-            yield size if rng.getrandbits(1) else -size, max(-128, min(exponent, 127))
+            yield size if rng.getrandbits(1) else -size, max(-end, min(exponent, end - 1))
 
 
 @dataclass(frozen=True)

@@ -109,23 +109,26 @@ class Element(Unit):
         """What words stand for."""
 
     @abstractmethod
-    def constants_for(self, largest: float) -> Beat:
-        """The constants that bring a sum of products of this magnitude just under the largest result, less than an
-        octave below it."""
+    def constants_for(self, factors: tuple[float, float], result: float) -> Beat:
+        """The constants of a product of matrices, from the largest magnitudes of its two factors and of its results.
+
+        Results that may be scaled are brought just under the largest word, less than an octave below it.
+        """
 
     @abstractmethod
     def random_words(self, rng: np.random.Generator, beats: int) -> Words:
         """Uniform operands, (beats, lanes)."""
 
     @abstractmethod
-    def random_constants(self, rng: random.Random) -> Beat:
-        """Constants under which results are neither all zero nor all saturated, mostly."""
+    def random_constants(self, rng: random.Random, a: Words, b: Words) -> Beat:
+        """Constants for words, (beats, lanes) each, under which results are neither all zero nor all saturated,
+        mostly."""
 
     def transactions(self, seed: int, count: int, exhaustive: bool) -> list[Transaction]:
         rng = self.random(seed)
         numbers = np.random.default_rng(rng.getrandbits(63))
         rows = [*self._corners(numbers), *(self._row(numbers) for _ in range(count))]
-        return [self.beats(a, b, self.random_constants(rng)) for a, b in rows]
+        return [self.beats(a, b, self.random_constants(rng, a, b)) for a, b in rows]
 
     def _corners(self, rng: np.random.Generator) -> Iterator[tuple[Words, Words]]:
         special = np.array(self.special_words())
@@ -144,10 +147,14 @@ class Element(Unit):
     def negative(self, words: Words) -> Words:
         """The words of the negatives."""
 
+    def stimulus_words(self, rng: np.random.Generator, beats: int) -> Words:
+        """Operands of a bench, (beats, lanes)."""
+        return self.random_words(rng, beats)
+
     def _row(self, rng: np.random.Generator) -> tuple[Words, Words]:
         """Random words; now and then the row comes back with the other sign, so that sums cancel."""
         beats = int(rng.choice([1, 2, 3, int(rng.integers(1, 20))]))
-        a, b = self.random_words(rng, beats), self.random_words(rng, beats)
+        a, b = self.stimulus_words(rng, beats), self.stimulus_words(rng, beats)
         if rng.integers(0, 4) == 0:
             a, b = np.concatenate([a, self.negative(a)]), np.concatenate([b, b])
         return a, b
@@ -254,10 +261,10 @@ class FloatElementMac(_FloatElement):
         own |= {"ACC_EXP": self.acc.exp, "ACC_MAN": self.acc.man, "DEPTH": self.depth}
         return own | {"OUT_EXP": self.output.exp, "OUT_MAN": self.output.man, "LARGEST": self.output.largest}
 
-    def random_constants(self, rng: random.Random) -> Beat:
+    def random_constants(self, rng: random.Random, a: Words, b: Words) -> Beat:
         return ()
 
-    def constants_for(self, largest: float) -> Beat:
+    def constants_for(self, factors: tuple[float, float], result: float) -> Beat:
         return ()
 
     def coverage(self) -> Coverage:
@@ -280,10 +287,15 @@ class FloatElementMac(_FloatElement):
 @dataclass(frozen=True, kw_only=True)
 class FloatElementDot(_FloatElement):
     """All lanes add to one sum in fixed point, whose least bit is ``guard`` octaves below the leading bit of the
-    largest product; products are truncated to it, toward zero, and ``acc_bits`` bits saturate."""
+    largest product; products are truncated to it, toward zero, and ``acc_bits`` bits saturate.
+
+    The largest product is the format's, and the result is scaled; or, ``aligned``, it is that of the two matrices at
+    hand, whose largest exponents the constant tells, and the result is what it is.
+    """
 
     guard: int
     acc_bits: int
+    aligned: bool = False
 
     def __post_init__(self) -> None:
         least = 2 * self.factor.man + 1
@@ -299,7 +311,8 @@ class FloatElementDot(_FloatElement):
     )  # fmt: skip
 
     def __str__(self) -> str:
-        return f"{self.factor}, guard {self.guard}, {self.acc_bits} bits, {self.lanes} lanes"
+        where = "aligned, " if self.aligned else ""
+        return f"{self.factor}, {where}guard {self.guard}, {self.acc_bits} bits, {self.lanes} lanes"
 
     @property
     def result(self) -> FloatFormat:
@@ -311,16 +324,26 @@ class FloatElementDot(_FloatElement):
 
     @property
     def least_exponent(self) -> int:
-        """Of the accumulator's least bit, in octaves."""
-        return 2 * (self.factor.top - self.factor.bias) + 1 - self.guard
+        """Of the accumulator's least bit under the format's largest product, in octaves."""
+        return self._under(2 * self.factor.top)
+
+    def _under(self, top: int) -> int:
+        """Of the least bit, where no product has a larger sum of its factors' biased exponents."""
+        return top - 2 * self.factor.bias + 1 - self.guard
 
     @property
     def exact(self) -> bool:
-        """Whether no product is truncated."""
+        """Whether no product is truncated, whatever the factors are."""
         return self.least_exponent <= 2 * (1 - self.factor.bias - self.factor.man)
 
+    @property
+    def exponent_bits(self) -> int:
+        """Of the constant."""
+        least = self._under(2)  # of two subnormals
+        return max(EXPONENT_BITS, 1 + (-least - 1).bit_length()) if self.aligned else EXPONENT_BITS
+
     def constants(self) -> tuple[Port, ...]:
-        return (Port("exponent_i", EXPONENT_BITS, signed=True),)
+        return (Port("exponent_i", self.exponent_bits, signed=True),)
 
     def outputs(self) -> tuple[Port, ...]:
         return (Port("word_o", self.factor.bits),)
@@ -328,21 +351,50 @@ class FloatElementDot(_FloatElement):
     def parameters(self) -> dict[str, int | str]:
         own: dict[str, int | str] = {"LANES": self.lanes, "EXP": self.factor.exp, "MAN": self.factor.man}
         own |= {"TOP": self.factor.top, "GUARD": self.guard, "ACC_BITS": self.acc_bits, "DEPTH": self.depth}
-        return own | {"LARGEST": self.factor.largest, "EXPONENT_BITS": EXPONENT_BITS}
+        own |= {"ALIGNED": int(self.aligned)}
+        return own | {"LARGEST": self.factor.largest, "EXPONENT_BITS": self.exponent_bits}
 
-    def random_constants(self, rng: random.Random) -> Beat:
+    def random_constants(self, rng: random.Random, a: Words, b: Words) -> Beat:
+        if self.aligned:
+            needed = int((self._exponents(a) + self._exponents(b)).max())
+            return (self._under(min(needed + rng.choice([0, 0, 1, 5]), 2 * self.factor.top)),)
         top = self.factor.top - self.factor.bias
         return (rng.randint(top - self.acc_bits - 4, top - self.guard + 6),)
 
-    def constants_for(self, largest: float) -> Beat:
-        exponent = self.least_exponent + _octaves(self.factor.largest_value, np.array([largest]))
+    def _exponents(self, words: Words) -> Words:
+        """Biased exponents of words, that of a subnormal being 1."""
+        return np.maximum(words >> self.factor.man & ((1 << self.factor.exp) - 1), 1)
+
+    def stimulus_words(self, rng: np.random.Generator, beats: int) -> Words:
+        words = self.random_words(rng, beats)
+        if not self.aligned or rng.integers(0, 4) == 0:
+            return words
+        # uniform words are so far apart that one product is the sum: here some octaves
+        field = np.minimum(rng.integers(0, self.factor.top) + rng.integers(0, 12, words.shape), self.factor.top - 1)
+        return words & ~(((1 << self.factor.exp) - 1) << self.factor.man) | field << self.factor.man
+
+    def constants_for(self, factors: tuple[float, float], result: float) -> Beat:
+        if self.aligned:
+            return (self._under(int(self._exponents(self.factor.encode(np.array(factors))).sum())),)
+        exponent = self.least_exponent + _octaves(self.factor.largest_value, np.array([result]))
         return (max(-(1 << (EXPONENT_BITS - 1)), min(exponent, (1 << (EXPONENT_BITS - 1)) - 1)),)
 
     def sum_of(self, transaction: Transaction) -> int:
-        """The accumulator at the end."""
+        """The accumulator at the end.
+
+        Raises
+        ------
+        ValueError
+            If the constant puts it too low for a product.
+        """
         least, most = -(1 << (self.acc_bits - 1)), (1 << (self.acc_bits - 1)) - 1
+        exponent = transaction[-1][3] if self.aligned else self.least_exponent
+        a, b = (self._exponents(words) for words in self.words(transaction))
+        top = int((a + b).max())
+        if exponent < self._under(top):
+            raise ValueError(f"exponent_i must be at least {self._under(top)} for these products, got {exponent}")
         total = 0
-        for terms in fixed_terms(*self.values(transaction), self.least_exponent).sum(axis=1).tolist():
+        for terms in fixed_terms(*self.values(transaction), exponent).sum(axis=1).tolist():
             total = max(least, min(total + terms, most))
         return total
 
@@ -395,7 +447,7 @@ class IntElement(Element):
     def random_words(self, rng: np.random.Generator, beats: int) -> Words:
         return rng.integers(0, 256, (beats, self.lanes))
 
-    def random_constants(self, rng: random.Random) -> Beat:
+    def random_constants(self, rng: random.Random, a: Words, b: Words) -> Beat:
         return (rng.choice([0, 3, 7, 8, 9, 10, 11, 31]),)
 
     def quantise(self, values: Float64s) -> Words:
@@ -404,8 +456,8 @@ class IntElement(Element):
     def numbers(self, words: Words) -> Float64s:
         return words.astype(np.int8).astype(np.float64)
 
-    def constants_for(self, largest: float) -> Beat:
-        return (max(0, min(-_octaves(127.0, np.array([largest])), 31)),)
+    def constants_for(self, factors: tuple[float, float], result: float) -> Beat:
+        return (max(0, min(-_octaves(127.0, np.array([result])), 31)),)
 
     def kind(self, result: int) -> str:
         return "zero" if result == 0 else "largest" if result in (0x7F, 0x80) else "other"
@@ -441,13 +493,15 @@ def instances(lanes: int) -> dict[str, Element]:
     def mac(factor: FloatFormat, output: FloatFormat) -> Element:
         return FloatElementMac(lanes, factor=factor, acc=FLOAT32, output=output)
 
-    def dot(factor: FloatFormat, guard: int, acc_bits: int) -> Element:
-        return FloatElementDot(lanes, factor=factor, guard=guard, acc_bits=acc_bits)
+    def dot(factor: FloatFormat, guard: int, acc_bits: int, aligned: bool = False) -> Element:
+        return FloatElementDot(lanes, factor=factor, guard=guard, acc_bits=acc_bits, aligned=aligned)
 
     return {
         "float32": mac(FLOAT32, FLOAT32),
         "bfloat16": mac(BFLOAT16, BFLOAT16),
         "float16": mac(FLOAT16, FLOAT16),
+        "bfloat16-fused": dot(BFLOAT16, 30, 42, aligned=True),
+        "float16-fused": dot(FLOAT16, 30, 42, aligned=True),
         "fp8-e4m3-float32": mac(E4M3, BFLOAT16),
         "fp8-e5m2-float32": mac(E5M2, BFLOAT16),
         "fp8-e4m3": dot(E4M3, 12, 24),

@@ -75,7 +75,8 @@ def baseline_cost(
     unpriced = ("convert", "relu", "loss") if words.copies else ("relu", "loss")
     lane = replace(unit_cost("element", [prices[0]]), copies=copies)
     machine = assemble(name, core, array, words, [], settings, (lane, update), unpriced)
-    return Cost(name, (("element", prices[0]), (_UPDATE, prices[-1])), step_energy(machine, step))
+    priced = ("element", prices[0]), (_UPDATE, prices[-1])
+    return Cost(name, priced, step_energy(machine, step), (element, single))
 
 
 def _work(element: Element, products: Products) -> dict[str, list[tuple[tuple[int, ...], ...]]]:

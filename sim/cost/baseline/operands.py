@@ -36,7 +36,9 @@ def recorded(unit: Element, a: Float64s, b: Float64s, limit: int) -> list[Transa
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in (*a.shape, *b.shape):
         raise ValueError(f"operands must be (M, K) and (K, N) and not empty, got {a.shape} and {b.shape}")
     words_a, words_b = unit.quantise(a), unit.quantise(b)
-    constants = unit.constants_for(float(np.abs(unit.numbers(words_a) @ unit.numbers(words_b)).max()))
+    numbers_a, numbers_b = unit.numbers(words_a), unit.numbers(words_b)
+    factors = float(np.abs(numbers_a).max()), float(np.abs(numbers_b).max())
+    constants = unit.constants_for(factors, float(np.abs(numbers_a @ numbers_b).max()))
     outputs, columns = a.shape[0] * b.shape[1], b.shape[1]
     groups = -(-outputs // unit.outputs_at_once)
     beats = a.shape[1] if unit.outputs_at_once > 1 else -(-a.shape[1] // unit.lanes)
@@ -55,7 +57,8 @@ def uniform(unit: Element, beats: int, seed: int, terms: int) -> list[Transactio
     per_sum = terms if unit.outputs_at_once > 1 else -(-terms // unit.lanes)
     # four standard deviations of a sum are the largest result
     squares = unit.numbers(unit.random_words(rng, 64)) ** 2
-    constants = unit.constants_for(float(4 * np.mean(squares) * np.sqrt(terms)))
+    largest = float(unit.numbers(np.array(unit.special_words())).max())
+    constants = unit.constants_for((largest, largest), float(4 * np.mean(squares) * np.sqrt(terms)))
     transactions = []
     for _ in range(-(-beats // per_sum)):
         a, b = (unit.random_words(rng, per_sum) for _ in range(2))
