@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cell_library import PERIOD, TEXT, adder, hand_library, shuffled
+from icarus import simulate
 from liberty.parser import parse_liberty
 
-from sim.cost.activity import Toggles, simulate
+from sim.cost.activity import Toggles
 from sim.cost.errors import CostError
 from sim.cost.liberty import default_library
 from sim.cost.netlist import load_netlist

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cell_library import PERIOD, adder, shuffled
+from icarus import simulate
 
 import lns
 from sim.cli import main
-from sim.cost.activity import simulate
 from sim.cost.baseline.cores import FloatMac, FloatRound, IntRequantise
 from sim.cost.baseline.formats import BFLOAT16, E4M3, FLOAT32
 from sim.cost.baseline.machine import BASELINES, baseline_cost

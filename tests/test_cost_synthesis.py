@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass
@@ -13,15 +14,19 @@ from typing import ClassVar
 
 import pytest
 
+from lns.design import load
 from lns.format import LNSFormat
 from lns.gausslog import TableKind
 from sim.cost import cache, synthesis
 from sim.cost.cache import cached, key_of
 from sim.cost.equivalence import prove_netlist
 from sim.cost.errors import CostError
+from sim.cost.levelised import levelise, play
 from sim.cost.mapping import mapping_text, smallest_inverter
+from sim.cost.netlist import load_netlist
 from sim.cost.synthesis import synthesise
 from sim.verify.tools import MissingTool
+from sim.verify.units import instances
 from sim.verify.units.add import Add
 from sim.verify.units.elementwise import Mul
 
@@ -193,6 +198,56 @@ def test_a_clock_that_area_misses_is_met_by_more_effort(library):
     )
     assert relaxed["effort"] == "area" and tight["effort"] in ("balanced", "speed")
     assert tight["critical_path"] < relaxed["critical_path"] and tight["area_um2"] > relaxed["area_um2"]
+
+
+# --- modules mapped by themselves
+
+
+@pytest.fixture(scope="module")
+def tree():
+    """Four lanes and three adders more."""
+    fields = {"accumulator.lanes": 4, "accumulator.format": "lns<8,3>", "accumulator.table": "full"}
+    return instances(load("madam8-log").override(fields), "lns_dot_log")[0]
+
+
+def _computes(folder: Path, unit, library) -> dict:
+    transactions = unit.transactions(1, 400, False)
+    assert play(levelise(load_netlist(folder), library), unit, transactions, 1e-8).results == len(transactions)
+    return json.loads((folder / "summary.json").read_text())
+
+
+def test_shared_modules_are_mapped_by_themselves(library, tree, monkeypatch):
+    period = 500 * library.fo4
+    whole = _computes(synthesise(tree, library, period), tree, library)
+    monkeypatch.setattr(synthesis, "FLAT_GATES", 100)
+    parts = _computes(synthesise(tree, library, period), tree, library)
+    assert (whole["shared"], parts["shared"]) == (0, 1) and parts["flip_flops"] == whole["flip_flops"]
+    assert 0.9 < parts["area_um2"] / whole["area_um2"] < 1.3
+    # a clock that area misses: the fastest modules make a faster whole
+    tight = _computes(synthesise(tree, library, 0.8 * parts["critical_path"]), tree, library)
+    assert tight["critical_path"] <= 0.8 * parts["critical_path"] and tight["area_um2"] > parts["area_um2"]
+
+
+def test_adders_that_are_swapped_are_caught(library, tree, monkeypatch):
+    monkeypatch.setattr(synthesis, "FLAT_GATES", 100)
+    run, swapped = synthesis.run_yosys, []
+
+    def swap(folder: Path, script: str) -> None:
+        run(folder, script)
+        if script == "gates.ys":
+            text = (folder / "gates.il").read_text()
+            sums = re.findall(r"^  cell \S+lns_add .*\n(?:    .*\n)*?    connect .word_o (.*)$", text, re.M)
+            first, second = (next(one for one in sums if name in one) for name in ("lanes_d", "gen_level[2]"))
+            swapped.extend((first, second))
+            for old, new in ((first, "@"), (second, first), ("@", second)):
+                text = text.replace(f"connect \\word_o {old}", f"connect \\word_o {new}")
+            (folder / "gates.il").write_text(text)
+
+    monkeypatch.setattr(synthesis, "run_yosys", swap)
+    folder = synthesise(tree, library, 501 * library.fo4)
+    assert len(set(swapped)) == 2
+    with pytest.raises(CostError, match="the netlist computes something else"):
+        _computes(folder, tree, library)
 
 
 @dataclass(frozen=True)

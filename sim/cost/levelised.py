@@ -1,8 +1,7 @@
 """A netlist clock by clock, without delays: every cell once a clock, in the order of the signals.
 
-It is fast enough for all the operands of a recorded step, where Icarus, whose gates have delays, takes a few hundred.
-Cells compute what the library's functions say, as in `sim.cost.models`. A net changes once a clock at most: there are
-no glitches.
+It is fast enough for all the operands of a recorded step, where `sim.cost.delayed` takes a few hundred. Cells compute
+what the library's functions say. A net changes once a clock at most: there are no glitches.
 """
 
 from __future__ import annotations
@@ -14,20 +13,19 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from sim.cost.activity import IDLE_CLOCKS, Activity, Toggles, mismatch
+from sim.cost.activity import IDLE_CLOCKS, WARM_UP, Activity, Toggles, check_results, ports_of
 from sim.cost.cells import Cell
 from sim.cost.errors import CostError
 from sim.cost.expression import Expression
 from sim.cost.liberty import Library
 from sim.cost.netlist import UNCONNECTED, Instances, Netlist
-from sim.verify.unit import Transaction, Unit, pack
+from sim.verify.unit import Transaction, Unit
 
-__all__ = ["Levelised", "levelise", "play"]
+__all__ = ["Levelised", "functions_of", "levelise", "look_up", "play", "reset"]
 
 _PATIENCE = 5000  # clocks without a transfer after which nothing more is waited for
 _AFTER = 32  # clocks behind the last result in which no other may come
 _RESET = 4  # clocks
-_WARM_UP = 16  # beats before those that are counted
 
 Ints = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint8]
@@ -37,13 +35,15 @@ Floats = npt.NDArray[np.float64]
 @dataclass(frozen=True, eq=False)
 class _Functions:
     """Look-ups: function i takes nets ``fanin[start[i]:start[i + 1]]``, the first in the low bit of an index into
-    ``tables[base[i]:]``, and gives net ``out[i]``."""
+    ``tables[base[i]:]``, and gives net ``out[i]``. That is an output of an instance, and takes pins:
+    ``names[i]``; the clock's stands for a state."""
 
     start: Ints
     fanin: Ints
     base: Ints
     tables: Bits
     out: Ints
+    names: tuple[tuple[str, str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,28 +78,17 @@ def play(levelised: Levelised, unit: Unit, transactions: Sequence[Transaction], 
     CostError
         At the first result that is not the definition's, with its operands; if the netlist stops.
     """
-    netlist = levelised.netlist
-    stimuli = _bits([pack(beat, unit.inputs()) for one in transactions for beat in one], unit.input_bits)
-    expected = [pack(beat, unit.outputs()) for one in transactions for beat in unit.expect(one)]
-    into = np.array([net for port in unit.inputs() for net in netlist.inputs[port.name]], np.int64)
-    out = np.array([net for port in unit.outputs() for net in netlist.outputs[port.name]], np.int64)
-    control = np.array(
-        [*(netlist.inputs[name][0] for name in ("rst_ni", "valid_i", "ready_i")),
-         *(netlist.outputs[name][0] for name in ("ready_o", "valid_o"))]
-    )  # fmt: skip
-    results = np.zeros((len(expected) + 1, len(out)), np.uint8)
+    netlist, ports = levelised.netlist, ports_of(levelised.netlist, unit, transactions)
     counts = np.zeros((2, 3, levelised.size), np.int64)
     parts = (levelised.gates, levelised.data, levelised.clear, levelised.preset)
-    arrays = tuple((f.start, f.fanin, f.base, f.tables, f.out) for f in parts)
     values = np.zeros(levelised.size, np.uint8)
-    seen, taken, *clocks = _play(arrays, values, stimuli, into, out, control, results, counts)
-    rows = np.packbits(results, axis=1, bitorder="little")
-    for number in range(seen):
-        got = int.from_bytes(rows[number].tobytes(), "little")
-        if number == len(expected) or got != expected[number]:
-            raise mismatch(unit, transactions, number, got)
-    if seen < len(expected):
-        raise CostError(f"{unit.module} {unit}: the netlist stops after {seen} of {len(expected)} results")
+    seen, taken, *clocks = _play(
+        tuple(map(functions_of, parts)), values, ports.stimuli, ports.into, ports.out, ports.control, ports.results,
+        counts,
+    )  # fmt: skip
+    check_results(unit, transactions, ports, seen)
+    if seen < len(ports.expected):
+        raise CostError(f"{unit.module} {unit}: the netlist stops after {seen} of {len(ports.expected)} results")
     (rises, falls, high, time), idle = (
         _toggles(netlist, count, clock, period) for count, clock in zip(counts, clocks, strict=True)
     )
@@ -115,10 +104,23 @@ def _toggles(netlist: Netlist, counts: Ints, clocks: int, period: float) -> tupl
     return rises, falls, seconds, clocks * period
 
 
-def _bits(values: Sequence[int], width: int) -> Bits:
-    size = -(-width // 8)
-    data = np.frombuffer(b"".join(value.to_bytes(size, "little") for value in values), np.uint8)
-    return np.unpackbits(data.reshape(-1, size), axis=1, bitorder="little")[:, :width]
+def functions_of(functions: _Functions) -> tuple[Ints, Ints, Ints, Bits, Ints]:
+    """What kernels take."""
+    return functions.start, functions.fanin, functions.base, functions.tables, functions.out
+
+
+def reset(levelised: Levelised, values: Bits, control: Ints) -> None:
+    """The values of all nets behind a reset: no beat comes in, results are taken, and registers that the reset leaves
+    alone hold 0."""
+    gates, clear, preset = map(functions_of, (levelised.gates, levelised.clear, levelised.preset))
+    values[:] = 0
+    values[[1, control[2]]] = 1
+    for held in (0, 1):
+        values[control[0]] = held
+        _settle(gates, values)
+        _force(clear, values, 0)
+        _force(preset, values, 1)
+        _settle(gates, values)
 
 
 def levelise(netlist: Netlist, library: Library) -> Levelised:
@@ -139,12 +141,12 @@ def levelise(netlist: Netlist, library: Library) -> Levelised:
     for name, kind in storing.items():  # first: they depend on states alone
         _check_clock(netlist, cells[name], kind)
         for pin in _driven(cells[name], kind):
-            made.add(cells[name], kind, state_nets[name], _function(cells[name], pin), kind.of(pin))
+            made.add(cells[name], kind, state_nets[name], _function(cells[name], pin), kind.of(pin), pin)
     first = made.count
     for name, kind in netlist.kinds.items():
         if name not in storing:
             for pin in _driven(cells[name], kind):
-                made.add(cells[name], kind, None, _function(cells[name], pin), kind.of(pin))
+                made.add(cells[name], kind, None, _function(cells[name], pin), kind.of(pin), pin)
     gates = made.done()
     order = _order(gates, first, netlist)
     return Levelised(
@@ -191,11 +193,14 @@ class _Builder:
     def __init__(self) -> None:
         self.count = 0
         self.parts: list[tuple[Ints, Ints, Ints]] = []  # nets a function, bases, outputs
+        self.names: list[tuple[str, str, tuple[str, ...]]] = []
         self.tables: list[Bits] = []
         self.length = 0
 
-    def add(self, cell: Cell, kind: Instances, states: Ints | None, expression: Expression, out: Ints) -> None:
-        """The expression for every instance whose output has a net."""
+    def add(
+        self, cell: Cell, kind: Instances, states: Ints | None, expression: Expression, out: Ints, pin: str = ""
+    ) -> None:
+        """The expression, of a pin or of the state, for every instance whose output has a net."""
         table = cell.truth(expression).astype(np.uint8)
         missing = [name for name in cell.inputs if name not in kind.pins]
         if missing:
@@ -205,6 +210,8 @@ class _Builder:
         used = out != UNCONNECTED
         if (nets[used] == UNCONNECTED).any():
             raise CostError(f"cell {cell.name}: an input is not connected")
+        sources = (*cell.inputs, *(cell.state.clock.names if cell.state else ()))
+        self.names += [(kind.names[number], pin, sources) for number in np.flatnonzero(used).tolist()]
         self.parts.append((nets[used], np.full(int(used.sum()), self.length), out[used]))
         self.tables.append(table)
         self.length += len(table)
@@ -221,7 +228,7 @@ class _Builder:
         start = np.concatenate([[0], np.cumsum(np.concatenate([empty, *widths]))]).astype(np.int64)
         tables = np.concatenate([np.zeros(0, np.uint8), *self.tables])
         fanin, base, out = (np.concatenate([empty, *each]) for each in (nets, bases, outs))
-        return _Functions(start, fanin, base, tables, out)
+        return _Functions(start, fanin, base, tables, out, tuple(self.names))
 
 
 def _order(gates: _Functions, first: int, netlist: Netlist) -> Ints:
@@ -250,13 +257,15 @@ def _reordered(gates: _Functions, order: Ints) -> _Functions:
     widths = np.diff(gates.start)[order]
     fanin = [gates.fanin[gates.start[n] : gates.start[n + 1]] for n in order]
     start = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
+    names = tuple(gates.names[n] for n in order.tolist())
     return _Functions(
-        start, np.concatenate([np.zeros(0, np.int64), *fanin]), gates.base[order], gates.tables, gates.out[order]
+        start, np.concatenate([np.zeros(0, np.int64), *fanin]), gates.base[order], gates.tables, gates.out[order], names
     )
 
 
 @nb.njit(cache=True, nogil=True)
-def _look_up(functions, number, values):  # type: ignore[no-untyped-def]
+def look_up(functions, number, values):  # type: ignore[no-untyped-def]
+    """The value of a function."""
     start, fanin, base, tables, _ = functions
     index = 0
     for place in range(start[number], start[number + 1]):
@@ -268,7 +277,7 @@ def _look_up(functions, number, values):  # type: ignore[no-untyped-def]
 def _settle(functions, values):  # type: ignore[no-untyped-def]
     out = functions[4]
     for number in range(len(out)):
-        values[out[number]] = _look_up(functions, number, values)
+        values[out[number]] = look_up(functions, number, values)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -276,7 +285,7 @@ def _force(functions, values, to):  # type: ignore[no-untyped-def]
     """States whose clear or preset is active."""
     out = functions[4]
     for number in range(len(out)):
-        if _look_up(functions, number, values):
+        if look_up(functions, number, values):
             values[out[number]] = to
 
 
@@ -314,7 +323,7 @@ def _play(parts, values, stimuli, into, out, control, results, counts):  # type:
         _force(clear, values, 0)
         _force(preset, values, 1)
         _settle(gates, values)
-        if valid and (sent >= _WARM_UP or len(stimuli) <= 2 * _WARM_UP):
+        if valid and (sent >= WARM_UP or len(stimuli) <= 2 * WARM_UP):
             _count(values, before, counts[0])
             beats += 1
             taken += values[control[3]]
@@ -332,7 +341,7 @@ def _play(parts, values, stimuli, into, out, control, results, counts):  # type:
             seen += 1
             still = 0
         for number in range(len(states)):
-            following[number] = _look_up(data, number, values)
+            following[number] = look_up(data, number, values)
         for number in range(len(states)):
             values[states[number]] = following[number]
         _force(clear, values, 0)

@@ -19,8 +19,10 @@ def models_text(cells: Iterable[Cell]) -> str:
 def model_text(cell: Cell) -> str:
     """The module of a cell, for simulation.
 
-    Every path from an input to an output that it can change has a ``specify`` path of no delay, for SDF to annotate. A
-    flip-flop stores at the rise of its clock, its asynchronous clear and preset act while they are active.
+    An output is a primitive with a table: inputs that change at once are then seen at once, where an expression of
+    several operators would show it their differences first. Every path from an input to an output that it can change
+    has a ``specify`` path of no delay, for SDF to annotate. A flip-flop stores at the rise of its clock, its
+    asynchronous clear and preset act while they are active.
 
     Raises
     ------
@@ -30,7 +32,7 @@ def model_text(cell: Cell) -> str:
     for name in (cell.name, *cell.pins):
         if not name.isidentifier():
             raise CostError(f"cell {cell.name}: a plain name is required, got {name}")
-    lines = [f"module {cell.name} ({', '.join(cell.pins)});"]
+    tables, lines = [], [f"module {cell.name} ({', '.join(cell.pins)});"]
     lines += [f"  {'output' if pin.output else 'input'} {pin.name};" for pin in cell.pins.values()]
     if cell.state:
         lines += _state(cell, cell.state)
@@ -38,12 +40,28 @@ def model_text(cell: Cell) -> str:
         pin = cell.pins[name]
         if pin.function is None or pin.three_state:
             raise CostError(f"cell {cell.name}: a function without a condition is required of output {name}")
-        lines.append(f"  assign {name} = {_verilog(cell, pin.function)};")
+        if cell.state:
+            lines.append(f"  assign {name} = {_verilog(cell, pin.function)};")
+        else:
+            tables += _table(cell, name)
+            lines.append(f"  {cell.name}_to_{name} ({', '.join([name, *cell.inputs])});")
     lines.append("  specify")
     for name in cell.outputs:
         sources = [source for source in cell.inputs if _reaches(cell, source, name)]
         lines += [f"    ({source} => {name}) = 0;" for source in sources]
-    return "\n".join([*lines, "  endspecify", "endmodule", ""])
+    return "\n".join([*tables, *lines, "  endspecify", "endmodule", ""])
+
+
+def _table(cell: Cell, output: str) -> list[str]:
+    """The primitive of an output."""
+    inputs, truth = cell.inputs, cell.truth(Expression("", output))
+    rows = [f"    {' '.join(f'{row:0{len(inputs)}b}'[::-1])} : {value:d};" for row, value in enumerate(truth)]
+    return [
+        f"primitive {cell.name}_to_{output} (result, {', '.join(inputs)});",
+        f"  output result;\n  input {', '.join(inputs)};\n  table",
+        *rows,
+        "  endtable\nendprimitive",
+    ]
 
 
 def _reaches(cell: Cell, source: str, output: str) -> bool:

@@ -15,12 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sim.cost.activity import Activity, icarus_version, simulate
+from sim.cost.activity import Activity
 from sim.cost.cache import cached
+from sim.cost.delayed import delay, simulate
 from sim.cost.levelised import levelise, play
 from sim.cost.liberty import Library
 from sim.cost.netlist import load_netlist
 from sim.cost.power import power
+from sim.cost.sdf import cell_delays
 from sim.cost.synthesis import synthesise
 from sim.cost.timing import time_netlist, timer_version
 from sim.source import syntax_digest
@@ -149,7 +151,7 @@ def price(
         "library": conditions.library.digest,
         "conditions": f"{conditions.period!r} {conditions.annotated} {conditions.wire_capacitance!r} {measured}",
         "work": hashlib.sha256(json.dumps(sorted(work.items())).encode()).hexdigest(),
-        "tools": f"{icarus_version()} {timer_version()}",
+        "tools": timer_version(),
         "code": _code_version(),
     }
 
@@ -169,11 +171,12 @@ def _price(
     netlist = load_netlist(folder)
 
     made = levelise(netlist, library)
+    delayed = delay(made, cell_delays((folder / "delays.sdf").read_text("utf-8"))) if conditions.annotated else None
 
     def run(transactions: Sequence[Transaction]) -> Activity:
-        if not conditions.annotated:
+        if delayed is None:
             return play(made, unit, transactions, period)
-        return simulate(folder, netlist, unit, _some(transactions, measured), library, period)
+        return simulate(delayed, unit, _some(transactions, measured), period)
 
     every = [transaction for transactions in work.values() for transaction in transactions]
     # without delays power is measured with every beat, which `play` compares
@@ -211,8 +214,8 @@ def _some(transactions: Sequence[Transaction], beats: int) -> list[Transaction]:
 
 #: modules whose code takes part in a price
 _CODE = (
-    "activity", "cells", "expression", "levelised", "liberty", "liberty_text", "models", "netlist", "power", "price",
-    "sdf", "timing", "vcd",
+    "activity", "cells", "delayed", "expression", "levelised", "liberty", "liberty_text", "netlist", "power", "price",
+    "sdf", "timing",
 )  # fmt: skip
 
 

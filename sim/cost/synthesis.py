@@ -1,8 +1,9 @@
 """Synthesis: a unit between its registers to a flat netlist of a library's cells, by Yosys and abc.
 
 The modules of a unit are each made gates of once, however often they are instantiated, ROMs included (they become
-trees of multiplexers, in which equal parts are one). Then everything is flattened, and mapped as a whole. Netlists are
-kept (`sim.cost.cache`) by everything that enters them.
+trees of multiplexers, in which equal parts are one). Then everything is flattened, and mapped as a whole. Above
+`FLAT_GATES` that takes too long: there, modules of which a unit has several are mapped once each, by themselves, and
+flattened as cells. Netlists are kept (`sim.cost.cache`) by everything that enters them.
 
 A netlist has no wires and no clock tree: there is no layout. Constant pins are literal constants, without tie cells.
 """
@@ -31,6 +32,8 @@ from sim.verify.wrapper import DEPTH, wrapper_text
 __all__ = ["EFFORTS", "MACRO_BITS", "TOP", "run_yosys", "synthesise"]
 
 TOP = "top"  #: name of a netlist's module
+FLAT_GATES = 30_000  #: generic gates, before equal ones are merged, above which shared modules are mapped by themselves
+_SHARED_GATES = 300  # of a module that is worth it
 MACRO_BITS = 1 << 20  #: bits of a ROM that is still made gates of; the largest of all presets has 307,908
 
 # An x or z in the Verilog: at a cell's input, or assigned to a net (variables of functions and loops have a $). The CLK
@@ -64,7 +67,7 @@ EFFORTS = {
 _BEFORE = "strash; &get -n; &fraig -x -C 100; &put; scorr; dc2; dc2; strash"
 _AFTER = "topo; buffer -c; topo; upsize -D {period}; dnsize -D {period}"
 
-_GATES = """\
+_PARTS = """\
 read_liberty -lib -ignore_miss_func "{liberty}"
 read_verilog -sv -defer {sources}
 read_verilog -sv {top}.v
@@ -81,7 +84,13 @@ opt -undriven -fine
 techmap
 opt -fast
 simplemap
-{retime}flatten
+{retime}write_rtlil parts.il
+"""
+
+_GATES = """\
+read_rtlil parts.il
+script keep.ys
+flatten
 opt_expr -mux_undef
 opt -fast
 opt_clean
@@ -102,9 +111,10 @@ abc -dff -liberty "{liberty}" -constr constraints.txt -D {period} -script retime
 """
 
 _CELLS = """\
-read_liberty -lib -ignore_miss_func "{liberty}"
 read_rtlil gates.il
 abc -liberty "{liberty}" -constr constraints.txt -D {period} -script map.abc
+setattr -mod -unset keep_hierarchy *
+flatten
 splitnets
 opt_clean -purge
 write_json named.json
@@ -140,7 +150,7 @@ def synthesise(
     -------
     A folder with ``netlist.v`` and ``netlist.json``: a module ``top`` with the wrapper's ports, cells ``c0``, ``c1`` …
     and single-bit nets ``n0``, ``n1`` …; and with ``summary.json``: area_um2, sequential_area_um2, cells (by kind),
-    flip_flops, effort, critical_path (seconds), key, yosys.
+    flip_flops, effort, critical_path (seconds), shared (how many modules were mapped by themselves), yosys.
 
     Raises
     ------
@@ -166,7 +176,8 @@ def synthesise_files(
     scripts = _scripts(library, period, sources, parameters, retimed)
     parts = {f"file {name}": text for name, text in files.items()}
     parts |= {f"script {name}": text for name, text in scripts.items()}
-    parts |= {"efforts": " ".join(efforts), "library": library.digest, "yosys": yosys_version()}
+    parts |= {"efforts": " ".join(efforts), "limits": f"{FLAT_GATES} {_SHARED_GATES}", "library": library.digest}
+    parts |= {"yosys": yosys_version()}
     parts |= {"abc": _abc_version(), "timer": timer_version()}
 
     def build(folder: Path) -> None:
@@ -205,28 +216,34 @@ def _scripts(
     target = f"{period * 1e12:.0f}"  # abc counts in picoseconds and femtofarads
     chosen = " ".join(f"-chparam {name} {value}" for name, value in parameters.items())
     retime = _RETIME.format(module=retimed, liberty=liberty, period=target) if retimed else ""
-    gates = _GATES.format(liberty=liberty, sources=" ".join(sources), top=TOP, parameters=chosen, retime=retime)
+    parts = _PARTS.format(liberty=liberty, sources=" ".join(sources), top=TOP, parameters=chosen, retime=retime)
     texts = {
         "constraints.txt": f"set_driving_cell {inverter.name}\nset_load {load * 1e15:.4f} [all_outputs]\n",
-        "gates.ys": gates,
+        "parts.ys": parts,
+        "gates.ys": _GATES.format(liberty=liberty),
         "cells.ys": _CELLS.format(liberty=liberty, period=target),
     }
     for effort, commands in {**EFFORTS, "retime": f"balance; retime -M 5; strash; {EFFORTS['speed']}"}.items():
-        lines = f"{_BEFORE}; {commands}; {_AFTER}".format(period=target).split("; ")
+        lines = "\n".join(f"{_BEFORE}; {commands}; {_AFTER}\n".split("; "))
         if effort != "retime" or retimed:
-            texts[f"{effort}.abc"] = "\n".join(lines) + "\n"
+            texts[f"{effort}.abc"] = lines.format(period=target)
+            # how much of the period a module has that several make a path of is not known
+            texts[f"{effort}.shared.abc"] = lines.format(period=target if effort == "area" else 1)
     return texts
 
 
 def _netlist(work: Path, library: Library, period: float, efforts: Sequence[str]) -> dict[str, Any]:
     """Netlist files in a folder with sources and scripts, and their summary."""
-    run_yosys(work, "gates.ys")
+    run_yosys(work, "parts.ys")
     _check_gates(work)
+    shared = [re.sub(r"\W", "?", name) for name in _shared(work / "parts.il")]
+    (work / "keep.ys").write_text("".join(f"setattr -mod -set keep_hierarchy 1 {name}\n" for name in shared), "utf-8")
+    run_yosys(work, "gates.ys")
     best: tuple[float, str] | None = None
     for effort in efforts:
         if best is not None and best[0] > _REACH[effort] * period:
             continue
-        shutil.copy(work / f"{effort}.abc", work / "map.abc")
+        shutil.copy(work / (f"{effort}.shared.abc" if shared else f"{effort}.abc"), work / "map.abc")
         run_yosys(work, "cells.ys")
         path = critical_path(work / "netlist.v", library, period)
         if best is None or path < best[0]:
@@ -241,8 +258,51 @@ def _netlist(work: Path, library: Library, period: float, efforts: Sequence[str]
     registers = _registers(_module(work / "named.json"), _module(work / "netlist.json"))
     (work / "registers.json").write_text(json.dumps(registers), "utf-8")
     return _summary(work / "netlist.json", library) | {
-        "effort": best[1], "critical_path": best[0], "yosys": yosys_version()
+        "effort": best[1], "critical_path": best[0], "shared": len(shared), "yosys": yosys_version()
     }  # fmt: skip
+
+
+def _shared(rtlil: Path) -> list[str]:
+    """Modules that are mapped by themselves, the largest that a unit has several of: none, where the unit is small
+    enough to be mapped as a whole."""
+    modules: dict[str, Counter[str]] = {}  # what each is made of, gates and other modules
+    with rtlil.open(encoding="utf-8") as file:
+        for line in file:
+            words = line.split()
+            if line.startswith("module "):
+                inside = modules.setdefault(words[1], Counter())
+            elif line.startswith("  cell "):
+                inside[words[1]] += 1
+
+    @cache
+    def gates(name: str) -> int:
+        return sum(count * gates(part) for part, count in modules[name].items()) if modules.get(name) else 1
+
+    top, shared = f"\\{TOP}", []
+    if gates(top) <= FLAT_GATES:
+        return []
+    instances = Counter({top: 1})
+    for name in _from_top(top, modules):
+        if instances[name] > 1 and gates(name) >= _SHARED_GATES:
+            shared.append(name)
+            continue  # what is in it is mapped with it
+        for part, count in modules[name].items():
+            instances[part] += instances[name] * count
+    return shared
+
+
+def _from_top(top: str, modules: Mapping[str, Counter[str]]) -> list[str]:
+    """Modules with something in them, each before those that it has instances of."""
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        if modules.get(name) and name not in order:
+            for part in modules[name]:
+                visit(part)
+            order.append(name)
+
+    visit(top)
+    return order[::-1]
 
 
 def _check_gates(work: Path) -> None:
