@@ -104,7 +104,6 @@ def icarus_sdf(text: str) -> str:
         f' (CELL (CELLTYPE "{kinds[name]}") (INSTANCE {name})\n  (DELAY (ABSOLUTE\n'
         f"{''.join(map(_path, paths.items()))}  ))\n )\n"
         for name, paths in cell_delays(text).items()
-        if paths
     )
     return f'(DELAYFILE\n (SDFVERSION "3.0")\n (DESIGN "top")\n (TIMESCALE 1ps)\n{cells})\n'
 

@@ -168,13 +168,9 @@ def test_what_a_simulation_needs_is_required(library):
 
 def test_a_netlist_that_stops_is_said_to(library):
     unit, _, folder, netlist, _ = adder()
-    ready, valid = netlist.outputs["ready_o"], netlist.outputs["valid_o"]
-    for outputs in ({"ready_o": (0,)}, {"valid_o": (0,)}):
-        held = type(netlist)(netlist.inputs, netlist.outputs | outputs, netlist.nets, netlist.kinds)
-        made = delay(levelise(held, library), _delays(folder))
-        with pytest.raises(CostError, match="the netlist stops: no transfer in 5000 clocks, 0 of 36 results"):
-            simulate(made, unit, shuffled(unit, 20), PERIOD)
-    assert ready != valid
+    held = type(netlist)(netlist.inputs, netlist.outputs | {"valid_o": (0,)}, netlist.nets, netlist.kinds)
+    with pytest.raises(CostError, match="the netlist stops: no transfer in 5000 clocks, 0 of 36 results"):
+        simulate(delay(levelise(held, library), _delays(folder)), unit, shuffled(unit, 20), PERIOD)
     more = type(netlist)(netlist.inputs, netlist.outputs | {"valid_o": (1,)}, netlist.nets, netlist.kinds)
     with pytest.raises(CostError, match=r"computes something else|more results than are due"):
         simulate(delay(levelise(more, library), _delays(folder)), unit, shuffled(unit, 20), PERIOD)

@@ -15,7 +15,7 @@ from sim.cost.cells import Cell
 from sim.cost.errors import CostError
 from sim.cost.liberty import Library
 
-__all__ = ["CONSTANTS", "UNCONNECTED", "Instances", "Netlist", "load_netlist"]
+__all__ = ["CONSTANTS", "UNCONNECTED", "Instances", "Netlist", "load_netlist", "verilog_text"]
 
 CONSTANTS = ("1'b0", "1'b1")  #: the names of the first two nets of every netlist
 UNCONNECTED = -1  #: in place of a net, where a pin has none
@@ -130,3 +130,22 @@ def _kinds(cells: Mapping[str, Any], number: Any) -> dict[str, Instances]:
         nets = [[number(connections.get(pin, []), f"{name}/{pin}") for pin in pins] for name, connections in found]
         kinds[kind] = Instances(tuple(name for name, _ in found), pins, np.array(nets, np.int64).reshape(-1, len(pins)))
     return kinds
+
+
+def verilog_text(netlist: Netlist) -> str:
+    """The Verilog of a netlist: Yosys needs a quarter of a minute for large ones, more than for their mapping."""
+    ports = {**netlist.inputs, **netlist.outputs}
+    lines = [f"module {_TOP}({', '.join(ports)});"]
+    for name, nets in ports.items():
+        direction = "input" if name in netlist.inputs else "output"
+        lines.append(f"  {direction} {f'[{len(nets) - 1}:0] ' if len(nets) > 1 else ''}{name};")
+    lines += [f"  wire {name};" for name in netlist.nets[len(CONSTANTS) :] if name.partition("[")[0] not in ports]
+    for kind, cells in netlist.kinds.items():
+        for name, nets in zip(cells.names, cells.nets.tolist(), strict=True):
+            pins = (f"    .{pin}({netlist.nets[net]})" for pin, net in zip(cells.pins, nets, strict=True) if net >= 0)
+            lines.append(f"  {kind} {name} (\n" + ",\n".join(pins) + "\n  );")
+    for name, nets in netlist.outputs.items():  # constants, and bits that another port names
+        bits = [f"{name}[{place}]" if len(nets) > 1 else name for place in range(len(nets))]
+        drivers = [netlist.nets[net] for net in nets]
+        lines += [f"  assign {bit} = {net};" for bit, net in zip(bits, drivers, strict=True) if bit != net]
+    return "\n".join([*lines, "endmodule", ""])

@@ -46,7 +46,7 @@ def cell_delays(text: str) -> dict[str, Paths]:
             paths[key] = (_larger(before[0], rise), _larger(before[1], fall)) if before else (rise, fall)
     if not any(cells.values()):
         raise CostError("an SDF file with delays of cells is required, it has none")
-    return {name: {key: _both(edges) for key, edges in paths.items()} for name, paths in cells.items()}
+    return {name: {key: _both(edges) for key, edges in paths.items()} for name, paths in cells.items() if paths}
 
 
 def _edges(text: str, scale: float, kind: str) -> tuple[_Delay, _Delay]:

@@ -24,6 +24,7 @@ from sim.cost.cache import cached
 from sim.cost.errors import CostError
 from sim.cost.liberty import Library
 from sim.cost.mapping import mapping_library, smallest_inverter
+from sim.cost.netlist import load_netlist, verilog_text
 from sim.cost.timing import critical_path, timer_version
 from sim.verify.tools import MissingTool, sources_of
 from sim.verify.unit import Unit
@@ -125,7 +126,6 @@ check -assert
 rename -enumerate -pattern n% w:*
 rename -enumerate -pattern c% c:*
 write_json netlist.json
-write_verilog -noattr -noexpr -nohex netlist.v
 """
 
 
@@ -245,6 +245,7 @@ def _netlist(work: Path, library: Library, period: float, efforts: Sequence[str]
             continue
         shutil.copy(work / (f"{effort}.shared.abc" if shared else f"{effort}.abc"), work / "map.abc")
         run_yosys(work, "cells.ys")
+        (work / "netlist.v").write_text(verilog_text(load_netlist(work)), "utf-8")
         path = critical_path(work / "netlist.v", library, period)
         if best is None or path < best[0]:
             best = path, effort
