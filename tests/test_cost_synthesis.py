@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
 from lns.design import load
@@ -24,6 +25,7 @@ from sim.cost.errors import CostError
 from sim.cost.levelised import levelise, play
 from sim.cost.mapping import mapping_text, smallest_inverter
 from sim.cost.netlist import load_netlist
+from sim.cost.rom import multiplexers, with_roms
 from sim.cost.synthesis import synthesise
 from sim.verify.tools import MissingTool
 from sim.verify.units import instances
@@ -198,6 +200,57 @@ def test_a_clock_that_area_misses_is_met_by_more_effort(library):
     )
     assert relaxed["effort"] == "area" and tight["effort"] in ("balanced", "speed")
     assert tight["critical_path"] < relaxed["critical_path"] and tight["area_um2"] > relaxed["area_um2"]
+
+
+# --- ROMs
+
+
+def _words(muxes, outputs, address_bits: int):
+    """What multiplexers give at every address."""
+    addresses = np.arange(1 << address_bits)
+    signals = [np.zeros_like(addresses), np.ones_like(addresses)]
+    for bit, low, high in muxes.tolist():
+        signals.append(np.where(addresses >> bit & 1, signals[high], signals[low]))
+    return np.stack([signals[output] for output in outputs], axis=1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 100, 128])
+def test_multiplexers_give_the_words_of_a_rom(count):
+    rng = np.random.default_rng(count)
+    words = rng.integers(0, 2, (count, 5), np.uint8)
+    words[:, 3], words[:, 4] = 0, words[:, 0]
+    muxes, outputs = multiplexers(words, 7)
+    assert np.array_equal(_words(muxes, outputs, 7)[:count], words)
+    assert outputs[3] == 0 and outputs[4] == outputs[0] and len(muxes) < 3 * count
+    assert len({tuple(mux) for mux in muxes.tolist()}) == len(muxes) and (muxes[:, 1] != muxes[:, 2]).all()
+    constant, outputs = multiplexers(np.ones((count, 2), np.uint8), 7)
+    assert len(constant) == 0 and outputs.tolist() == [1, 1]
+    # half of the addresses are not used: no multiplexer asks for them
+    assert 6 not in multiplexers(words[:64], 7)[0][:, 0]
+
+
+def test_memories_that_are_no_plain_roms_are_left_alone():
+    cell = """  cell $mem_v2 \\rom
+    parameter \\ABITS 1
+    parameter \\INIT 4'0110
+    parameter \\OFFSET 0
+    parameter \\RD_CLK_ENABLE 1'0
+    parameter \\RD_PORTS 1
+    parameter \\WIDTH 2
+    parameter \\WR_PORTS 0
+    connect \\RD_ADDR \\x [3]
+    connect \\RD_DATA \\y
+  end
+"""
+    made = with_roms(f"module \\top\n{cell}end\n")
+    assert "$mem_v2" not in made and "connect \\a \\x [3]" in made
+    assert re.findall(r"connect \\([ABSY]) (.*)\n", made) == [
+        ("A", "1'0"), ("B", "1'1"), ("S", "\\a [0]"), ("Y", "\\m [0]"),
+        ("A", "1'1"), ("B", "1'0"), ("S", "\\a [0]"), ("Y", "\\m [1]"),
+    ]  # fmt: skip
+    assert "connect \\d { \\m [1] \\m [0] }" in made
+    for old, new in (("'0110", "'01x0"), ("WR_PORTS 0", "WR_PORTS 1"), ("E 1'0", "E 1'1"), ("SET 0", "SET 1")):
+        assert with_roms(cell.replace(old, new)) == cell.replace(old, new)
 
 
 # --- modules mapped by themselves

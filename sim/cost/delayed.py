@@ -91,16 +91,16 @@ def delay(levelised: Levelised, cells: Mapping[str, Paths]) -> Delayed:
             delays[0, at], delays[1, at] = _ticks(fall), _ticks(rise)
     if wanted[gates.fanin == levelised.netlist.inputs["clk_i"][0]].any():
         raise CostError("a clock that goes to flip-flops alone is required")
-    number = np.repeat(np.arange(len(gates.out)), np.diff(gates.start))
+    owner = np.repeat(np.arange(len(gates.out)), np.diff(gates.start))
     order = np.argsort(gates.fanin, kind="stable")
     order = order[wanted[order]]
     count = np.bincount(gates.fanin[order], minlength=levelised.size)
     slots = _SLOTS
     while slots <= delays.max(initial=0):
         slots *= 2
-    place = (np.arange(len(gates.fanin)) - gates.start[number])[order]
+    place = (np.arange(len(gates.fanin)) - gates.start[owner])[order]
     return Delayed(
-        levelised, np.concatenate([[0], np.cumsum(count)]), number[order].astype(np.int32), place.astype(np.int32),
+        levelised, np.concatenate([[0], np.cumsum(count)]), owner[order].astype(np.int32), place.astype(np.int32),
         delays, slots,
     )  # fmt: skip
 
@@ -161,7 +161,7 @@ def simulate(delayed: Delayed, unit: Unit, transactions: Sequence[Transaction], 
         clock = netlist.inputs["clk_i"][0]
         rises[clock] = falls[clock] = clocks
         ones[clock] = clocks * half
-        return Toggles(rises, falls, ones * STEP, float(durations[phase]) * STEP)
+        return Toggles(rises, falls, ones.astype(np.float64) * STEP, float(durations[phase]) * STEP)
 
     counted, idle = toggles(_BEATS), toggles(_IDLE)
     beats = sum(map(len, transactions))

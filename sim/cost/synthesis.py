@@ -1,7 +1,7 @@
 """Synthesis: a unit between its registers to a flat netlist of a library's cells, by Yosys and abc.
 
-The modules of a unit are each made gates of once, however often they are instantiated, ROMs included (they become
-trees of multiplexers, in which equal parts are one). Then everything is flattened, and mapped as a whole. Above
+The modules of a unit are each made gates of once, however often they are instantiated, ROMs included (`sim.cost.rom`).
+Then everything is flattened, and mapped as a whole. Above
 `FLAT_GATES` that takes too long: there, modules of which a unit has several are mapped once each, by themselves, and
 flattened as cells. Netlists are kept (`sim.cost.cache`) by everything that enters them.
 
@@ -25,7 +25,9 @@ from sim.cost.errors import CostError
 from sim.cost.liberty import Library
 from sim.cost.mapping import mapping_library, smallest_inverter
 from sim.cost.netlist import load_netlist, verilog_text
+from sim.cost.rom import with_roms
 from sim.cost.timing import critical_path, timer_version
+from sim.source import syntax_digest
 from sim.verify.tools import MissingTool, sources_of
 from sim.verify.unit import Unit
 from sim.verify.wrapper import DEPTH, wrapper_text
@@ -68,7 +70,7 @@ EFFORTS = {
 _BEFORE = "strash; &get -n; &fraig -x -C 100; &put; scorr; dc2; dc2; strash"
 _AFTER = "topo; buffer -c; topo; upsize -D {period}; dnsize -D {period}"
 
-_PARTS = """\
+_READ = """\
 read_liberty -lib -ignore_miss_func "{liberty}"
 read_verilog -sv -defer {sources}
 read_verilog -sv {top}.v
@@ -80,6 +82,11 @@ write_rtlil undefined.il
 tee -o latches.txt select -list t:$dlatch t:$adlatch t:$dlatchsr t:$sr
 synth -run coarse:fine
 opt -fast -full
+write_rtlil read.il
+"""
+
+_PARTS = """\
+read_rtlil roms.il
 memory_map
 opt -undriven -fine
 techmap
@@ -176,8 +183,8 @@ def synthesise_files(
     scripts = _scripts(library, period, sources, parameters, retimed)
     parts = {f"file {name}": text for name, text in files.items()}
     parts |= {f"script {name}": text for name, text in scripts.items()}
-    parts |= {"efforts": " ".join(efforts), "limits": f"{FLAT_GATES} {_SHARED_GATES}", "library": library.digest}
-    parts |= {"yosys": yosys_version()}
+    parts |= {"efforts": " ".join(efforts), "limit": str(FLAT_GATES), "library": library.digest}
+    parts |= {"yosys": yosys_version(), "code": _code_version()}
     parts |= {"abc": _abc_version(), "timer": timer_version()}
 
     def build(folder: Path) -> None:
@@ -216,10 +223,10 @@ def _scripts(
     target = f"{period * 1e12:.0f}"  # abc counts in picoseconds and femtofarads
     chosen = " ".join(f"-chparam {name} {value}" for name, value in parameters.items())
     retime = _RETIME.format(module=retimed, liberty=liberty, period=target) if retimed else ""
-    parts = _PARTS.format(liberty=liberty, sources=" ".join(sources), top=TOP, parameters=chosen, retime=retime)
     texts = {
         "constraints.txt": f"set_driving_cell {inverter.name}\nset_load {load * 1e15:.4f} [all_outputs]\n",
-        "parts.ys": parts,
+        "read.ys": _READ.format(liberty=liberty, sources=" ".join(sources), top=TOP, parameters=chosen),
+        "parts.ys": _PARTS.format(retime=retime),
         "gates.ys": _GATES.format(liberty=liberty),
         "cells.ys": _CELLS.format(liberty=liberty, period=target),
     }
@@ -234,8 +241,10 @@ def _scripts(
 
 def _netlist(work: Path, library: Library, period: float, efforts: Sequence[str]) -> dict[str, Any]:
     """Netlist files in a folder with sources and scripts, and their summary."""
-    run_yosys(work, "parts.ys")
+    run_yosys(work, "read.ys")
     _check_gates(work)
+    (work / "roms.il").write_text(with_roms((work / "read.il").read_text("utf-8")), "utf-8")
+    run_yosys(work, "parts.ys")
     shared = [re.sub(r"\W", "?", name) for name in _shared(work / "parts.il")]
     (work / "keep.ys").write_text("".join(f"setattr -mod -set keep_hierarchy 1 {name}\n" for name in shared), "utf-8")
     run_yosys(work, "gates.ys")
@@ -403,6 +412,12 @@ def run_yosys(folder: Path, script: str) -> None:
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         raise CostError(f"Yosys: {' '.join(lines[-2:])}")
+
+
+@cache
+def _code_version() -> str:
+    here = Path(__file__).parent
+    return syntax_digest((here / f"{name}.py").read_text("utf-8") for name in ("netlist", "rom", "synthesis"))
 
 
 @cache
