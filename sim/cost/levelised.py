@@ -282,11 +282,13 @@ def _settle(functions, values):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True, nogil=True)
 def _force(functions, values, to):  # type: ignore[no-untyped-def]
-    """States whose clear or preset is active."""
-    out = functions[4]
+    """States whose clear or preset is active; how many of them changed."""
+    out, changed = functions[4], 0
     for number in range(len(out)):
-        if look_up(functions, number, values):
+        if values[out[number]] != to and look_up(functions, number, values):
             values[out[number]] = to
+            changed += 1
+    return changed
 
 
 @nb.njit(cache=True, nogil=True)
@@ -320,9 +322,8 @@ def _play(parts, values, stimuli, into, out, control, results, counts):  # type:
             for bit in range(len(into)):
                 values[into[bit]] = stimuli[sent, bit]
         _settle(gates, values)
-        _force(clear, values, 0)
-        _force(preset, values, 1)
-        _settle(gates, values)
+        if _force(clear, values, 0) + _force(preset, values, 1):
+            _settle(gates, values)
         if valid and (sent >= WARM_UP or len(stimuli) <= 2 * WARM_UP):
             _count(values, before, counts[0])
             beats += 1
