@@ -16,8 +16,9 @@ from verilog import FULL, UNEVEN, covered, lint, planted, stream, synthesise
 
 from sim.cost.baseline.cores import FloatFromFixed, FloatMac, FloatRound, IntRequantise
 from sim.cost.baseline.elements import FloatElementDot, FloatElementMac, IntElement, instances
-from sim.cost.baseline.formats import BFLOAT16, E4M3, E5M2, FLOAT16, FLOAT32, FloatFormat
+from sim.cost.baseline.formats import BFLOAT16, E4M3, E5M2, FLOAT16, FLOAT32, FloatFormat, fixed_terms, multiply_add
 from sim.cost.baseline.operands import recorded, uniform
+from sim.cost.workload import Workload, float_products
 from sim.verify.compiled import CompiledUnit, pack_columns, unpack_columns
 from sim.verify.compiled_bench import compare
 from sim.verify.vectors import PASSED, simulate
@@ -328,6 +329,33 @@ def test_sums_that_cannot_be_are_refused():
     for guard, bits in ((6, 24), (12, 13), (40, 54)):
         with pytest.raises(ValueError, match="guard"):
             FloatElementDot(1, factor=E4M3, guard=guard, acc_bits=bits)
+
+
+@pytest.mark.parametrize(("name", "lane"), [("bfloat16-fused", "bfloat16"), ("float16-fused", "float16")])
+def test_aligned_sums_lose_no_more_than_float32_on_recorded_operands(name, lane):
+    unit, single = instances(16)[name], instances(1)[lane]
+    too_narrow = dataclasses.replace(unit, guard=25, acc_bits=37)
+    worse = 0
+    for a, b in float_products(Workload()).values():
+        a, b = (unit.numbers(unit.quantise(tensor.astype(float))) for tensor in (a, b))
+        factors = float(np.abs(a).max()), float(np.abs(b).max())
+        places = np.random.default_rng(0).permutation(len(a) * b.shape[1])[:1000]
+        terms = a[places // b.shape[1]] * b[:, places % b.shape[1]].T  # exact in float64
+        exact = np.array([math.fsum(row) for row in terms.tolist()])
+        sums = np.zeros(len(places))
+        for term in terms.T:
+            sums = single.acc.decode(multiply_add(term, np.ones_like(term), sums, single.acc))
+
+        def rms(values, exact=exact):
+            return float(np.sqrt(np.mean((values - exact) ** 2)))
+
+        def fixed(one, terms=terms, factors=factors):
+            (least,) = one.constants_for(factors, 0.0)
+            return np.ldexp(fixed_terms(terms, np.ones_like(terms), least).sum(axis=1).astype(float), least)
+
+        assert rms(fixed(unit)) <= rms(sums)
+        worse += rms(fixed(too_narrow)) > rms(sums)
+    assert worse >= 2
 
 
 def test_an_accumulator_too_low_for_its_products_is_refused():

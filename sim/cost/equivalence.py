@@ -13,7 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from sim.cost.cells import Cell
 from sim.cost.errors import CostError
+from sim.cost.expression import Expression
 from sim.cost.liberty import Library
 from sim.cost.mapping import mapping_library
 from sim.cost.synthesis import TOP, synthesise, yosys_version
@@ -114,11 +116,15 @@ def prove_netlist(
     Raises
     ------
     CostError
-        If the netlist is not the Verilog, or that is not decided within ``timeout`` seconds.
+        If the netlist is not the Verilog. `Undecided` if that is not decided within ``timeout`` seconds, or if the
+        netlist's flip-flops store the inverse of what the Verilog's registers do.
     MissingTool
         If Yosys is not installed.
     """
     yosys_version()
+    kinds = json.loads((folder / "summary.json").read_text("utf-8"))["cells"]
+    if inverting := [kind for kind in kinds if library.cells[kind].state and _inverts(library.cells[kind])]:
+        raise Undecided(f"{', '.join(inverting)} of {library.name} shows the inverse of what it takes: no pairs")
     depth = (1 if unit.sequential else DEPTH) if depth is None else depth
     end = time.monotonic() + timeout
     with tempfile.TemporaryDirectory(prefix="lns-equivalence-") as name:
@@ -159,6 +165,13 @@ def prove_or_say_why(unit: Unit, library: Library, period: float) -> Proof:
         return Proof(prove_netlist(folder, unit, library))
     except Undecided as error:
         return Proof(0, str(error))
+
+
+def _inverts(cell: Cell) -> bool:
+    """Whether all outputs of a flip-flop show the inverse of its data: then none is the Verilog's register."""
+    assert cell.state is not None
+    data = cell.truth(cell.state.data)[0]  # all pins and the state being 0
+    return all(cell.truth(Expression("", output))[0] != data for output in cell.outputs)
 
 
 def _pairs(folder: Path, work: Path) -> list[tuple[str, str]]:
