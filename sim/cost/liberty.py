@@ -9,18 +9,21 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
+import pickle
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from sim.cost.cache import cached
 from sim.cost.cells import Cell, Energy, Floats, Leakage, Pin, State, Table
 from sim.cost.errors import CostError
 from sim.cost.expression import Expression, parse_expression
 from sim.cost.liberty_text import Group, parse_groups
+from sim.source import syntax_digest
 from sim.verify.tools import MissingTool
 
 __all__ = ["Library", "default_library", "load_library"]
@@ -75,7 +78,7 @@ def default_library() -> Path:
 
 
 def load_library(path: Path | str) -> Library:
-    """Read a Liberty file, plain or compressed by gzip.
+    """Read a Liberty file, plain or compressed by gzip; cached, for a large one takes a quarter of a minute.
 
     Raises
     ------
@@ -92,10 +95,24 @@ def load_library(path: Path | str) -> Library:
         text = data.decode("utf-8")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise CostError(f"{path}: a Liberty file is required, plain or compressed by gzip: {error}") from None
+    digest = hashlib.sha256(data).hexdigest()
+
+    def build(folder: Path) -> None:
+        (folder / "library.pickle").write_bytes(pickle.dumps(_library(path, digest, parse_groups(text))))
+
     try:
-        return _library(path, hashlib.sha256(data).hexdigest(), parse_groups(text))
+        folder = cached("cells", {"text": digest, "code": _code_version()}, build)
     except CostError as error:
         raise CostError(f"{path}: {error}") from None
+    library: Library = pickle.loads((folder / "library.pickle").read_bytes())
+    return replace(library, path=path)
+
+
+@cache
+def _code_version() -> str:
+    here = Path(__file__).parent
+    names = ("cells", "expression", "liberty", "liberty_text")
+    return syntax_digest((here / f"{name}.py").read_text("utf-8") for name in names)
 
 
 def _library(path: Path, digest: str, root: Group) -> Library:
