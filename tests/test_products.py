@@ -165,14 +165,16 @@ def in_bytes(unit):
 
 def check_small_table(unit, states):
     """Every word of a as the second product, so every distance, after a first one: states, by 2**-1 … 2 of both signs
-    and by zeros; in one lane, and in two by the tree."""
+    by zeros; in one lane, and in two by the tree. And every word after two that cancel."""
     factors = every_word(unit.b)
     b = np.stack(np.meshgrid(factors, factors)).reshape(2, -1)
     for state in states:
         words = every_word(unit.a)
-        a = np.stack([np.full_like(words, state), words], axis=1)
+        first = np.full_like(words, state)
         for lanes in (1, 2):
-            check(a, b, replace(unit, lanes=lanes))
+            check(np.stack([first, words], axis=1), b, replace(unit, lanes=lanes))
+        cancelled = np.stack([first, first ^ unit.a.sign_bit, words], axis=1)
+        check(cancelled, np.full((3, 33), unit.b.bias, unit.b.dtype), replace(unit, lanes=1))
 
 
 def small_table(acc, kind):
