@@ -77,7 +77,9 @@ def simulate(
         place = Path(name)
         texts = _sources(unit, played, sum(map(len, played[:warm])), period)
         # Icarus takes the numbers of an SDF file in the time unit of a cell's module, whatever unit the file names
-        texts["models.v"] = "`timescale 1ps / 10fs\n" + models_text(netlist.cells_of(library).values())
+        models = models_text(netlist.cells_of(library).values())
+        # registers that no reset and no early beat sets: as in the simulations that this one is compared with
+        texts["models.v"] = "`timescale 1ps / 10fs\n" + models.replace("state_q = $random", "state_q = 0")
         texts["netlist.v"] = _separated((folder / "netlist.v").read_text("utf-8"), netlist)
         if annotated:
             texts["delays.sdf"] = icarus_sdf(_delays(folder))

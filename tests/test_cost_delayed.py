@@ -97,7 +97,7 @@ def _planted(tmp_path: Path, old: str, new: str):
     ("old", "new"),
     [
         ("event], events[1, event] = function, heads[slot]", "event], events[1, event] = function, -1"),
-        ("delays[value, first] < wait:", "delays[1 - value, first] < wait:"),
+        ("wait = delays[value, first]", "wait = delays[1 - value, first]"),
         ("if values[net] != target[function]:", "if True:"),
         ("            changed[touched[number]] = 0\n", "            pass\n"),
         ("hold = half // 50", "hold = half // 49"),
