@@ -126,6 +126,9 @@ def test_what_a_price_needs_is_required(tmp_path, old, new, message):
 def test_compressed_files(tmp_path):
     (tmp_path / "hand.lib.gz").write_bytes(gzip.compress(TEXT.encode()))
     assert load_library(tmp_path / "hand.lib.gz").digest == hand_library(tmp_path).digest
+    # what is kept of a text that was read before is found under the path that is asked for
+    assert load_library(tmp_path / "hand.lib.gz").path == tmp_path / "hand.lib.gz"
+    assert hand_library(tmp_path, TEXT.replace("area : 3", "area : 4")).gate_equivalent_um2 == 4
     (tmp_path / "half.lib.gz").write_bytes(gzip.compress(TEXT.encode())[:-20])
     (tmp_path / "other.lib").write_bytes(bytes(range(256)))
     for name in ("half.lib.gz", "other.lib"):
