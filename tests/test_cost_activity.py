@@ -277,7 +277,7 @@ def test_netlists_are_flat_and_known(tmp_path):
     assert [len(bits) for bits in netlist.inputs.values()].count(8) == 2
     text = (folder / "netlist.json").read_text()
     assert netlist.cells == text.count('"type":')
-    with pytest.raises(CostError, match="it has no cell INVX1"):
+    with pytest.raises(CostError, match=r"it has no cell \w+X1"):
         netlist.cells_of(hand_library(tmp_path, TEXT))
     (tmp_path / "netlist.json").write_text(text.replace('"top"', '"other"'))
     with pytest.raises(CostError, match="a module top is required"):
