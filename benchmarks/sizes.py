@@ -1,9 +1,10 @@
 """Cost against size: products of N × N × N matrices, and of words of B bits at one N, on one thread and on two.
 
-    python benchmarks/sizes.py [--longest 20]
+    python benchmarks/sizes.py [--longest 20] [--size 512 …]
 
 Against B: F = B/2 fraction bits, which grow with the word as the range does; the accumulator of `linear` stays 24 bits
 wide, that of `log` is as wide as the operands. Products that would take longer than --longest seconds are left out.
+With --size only products of these N are measured.
 """
 
 from __future__ import annotations
@@ -63,12 +64,14 @@ def main() -> int:
     command = parser(__doc__, rounds=5)
     command.set_defaults(threads=min(2, nb.config.NUMBA_NUM_THREADS))
     command.add_argument("--longest", type=float, default=20.0, help="seconds of the longest product (%(default)s)")
+    command.add_argument("--size", type=int, action="append", help="N of N × N × N, and no widths (default: all)")
     args = parse(command)
     numbers = list(range(1, args.threads + 1))
     rows: list[dict[str, Any]] = []
-    kernels = {"linear F=3": cases.linear(3), "log full F=8": cases.log(LNSFormat(15, 8), "full", LNSFormat(8, 3))}
+    kernels: dict[str, LinearDot | LogDot] = {f"linear F={f}": cases.linear(f) for f in (3, 6, 10)}
+    kernels |= {f"log {kind} F=8": cases.log(LNSFormat(15, 8), kind, LNSFormat(8, 3)) for kind in ("full", "coarse<6>")}
     each: dict[str, float] = {}  # seconds a multiply-accumulate, at the size before
-    for size in (16, 64) if args.quick else SIZES:
+    for size in args.size or ((16, 64) if args.quick else SIZES):
         calls: dict[str, Callable[[], object]] = {"float32 BLAS": cases.blas(size, size, size)}
         for name, dot in kernels.items():
             if size**3 * each.get(name, 0.0) <= args.longest:
@@ -77,7 +80,7 @@ def main() -> int:
         rows += [row | {"against": "N", "size": size} for row in found]
         each |= {row["name"]: 1e-9 * row["ns_per_mac"]["median"] for row in found if row["threads"] == 1}
     size = 32 if args.quick else WIDTH_SIZE
-    for bits in (4, 8) if args.quick else WIDTHS:
+    for bits in () if args.size else (4, 8) if args.quick else WIDTHS:
         calls = {kind: cases.product(unit(kind, bits), size, size, size) for kind in ("linear", "log")}
         rows += [
             row | {"against": "B", "bits": bits, "size": size}
