@@ -218,7 +218,7 @@ def test_the_command(capsys, tmp_path):
         (["int8", "--clock", "1ns", "--no-delays", "--hidden", "8", "--batch", "16"], "needs a clock period of at"),
         (["madam8", "--liberty", "/nowhere.lib"], "/nowhere.lib"),
         (["madam8", "--set", "accumulator.gard=3"], "did you mean 'guard'"),
-        (["madam8", "--network", "784-x"], "sizes of layers must be whole numbers"),
+        (["madam8", "--network", "784-x"], "whole numbers as 8-4-2 are required"),
     ],
 )
 def test_errors_of_the_command(capsys, arguments, message):

@@ -183,7 +183,7 @@ def test_netlist_has_simple_names_and_a_true_area(netlist, library):
 
 def test_netlist_is_proven_and_a_wrong_gate_is_found(netlist, library, tmp_path):
     assert prove_netlist(netlist, ADD, library) >= ADD.output_bits + 2
-    for name in ("netlist.v", "registers.json"):
+    for name in ("netlist.v", "registers.json", "summary.json"):
         (tmp_path / name).write_text((netlist / name).read_text())
     text = (netlist / "netlist.v").read_text()
     assert "NAND2X1" in text
