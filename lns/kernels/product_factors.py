@@ -18,7 +18,17 @@ from lns.kernels.packing import LEAST_WORK, ROWS, pack_by_table, tiles
 from lns.kernels.plan_factors import Factors
 from lns.kernels.product_linear import WIDTH, accumulate, write
 from lns.kernels.tables import Threaded
-from lns.kernels.vector import add, bit_and, broadcast, floats_to_integers, load, multiply_floats, splat, store_wide
+from lns.kernels.vector import (
+    add,
+    bit_and,
+    broadcast,
+    floats_to_integers,
+    load,
+    multiply_floats,
+    prefetch,
+    splat,
+    store_wide,
+)
 from lns.reference import LinearDot
 
 Array = npt.NDArray[Any]
@@ -79,6 +89,10 @@ def _tiles(  # type: ignore[no-untyped-def]
         panel, group = tile // groups, tile % groups
         direct = safe and strides[1] == 1 and 4 * group + 4 <= m and 16 * panel + 16 <= n  # a whole tile, to the result
         target, place, stride = (out, 4 * group * n + 16 * panel, n) if direct else (sums, 0, 16)
+        if direct:  # rows of a large result share a set of the first-level cache: no line of them is still there
+            for row in range(4):
+                for column in (0, 8, 15):  # up to three lines
+                    prefetch(out, np.uint64(place + row * stride + column))
         if not safe:
             totals[:], flags[:] = 0, 0
         for k in range(0, steps, span):

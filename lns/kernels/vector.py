@@ -147,6 +147,20 @@ def store_wide(typing: Any, array: Any, start: Any, vector: Any) -> Any:
     return types.void(array, types.uintp, vector), generate
 
 
+@_intrinsic
+def prefetch(typing: Any, array: Any, start: Any) -> Any:
+    """Asks for the line of an element that will be written, so that the store need not wait for it."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        address = builder.bitcast(_address(context, builder, array, args[0], args[1]), _I8.as_pointer())
+        name, kind = "llvm.prefetch.p0i8", ir.FunctionType(ir.VoidType(), [address.type, *[_I32] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        builder.call(function, [address, *(ir.Constant(_I32, i) for i in (1, 3, 1))])  # write, into all caches, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.uintp), generate
+
+
 # --- lane by lane ----------------------------------------------------------------------------------------------------
 
 
