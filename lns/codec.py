@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from lns import exact
 from lns.format import LNSFormat, Rounding
+from lns.kernels.compiling import jit
 from lns.kernels.elementwise import emit
-from lns.kernels.tables import BLOCK, Threaded, float_bits, gather, jit, leading_zeros
+from lns.kernels.tables import BLOCK, Threaded, float_bits, gather, leading_zeros
 
 __all__ = ["decode", "encode"]
 

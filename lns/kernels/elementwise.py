@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from lns.format import Event, LNSFormat, Rounding
 from lns.gausslog import Table
-from lns.kernels.tables import BLOCK, Threaded, integers, jit, look_up, sums
+from lns.kernels.compiling import jit
+from lns.kernels.tables import BLOCK, Threaded, integers, look_up, sums
 
 Words = npt.NDArray[Any]  #: unsigned integers of a format's dtype
 Events = npt.NDArray[np.uint8]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from lns.format import Event, Rounding
+from lns.kernels.compiling import jit
 from lns.kernels.elementwise import SATURATE, UNDERFLOW, Events, Words, add_words, convert_raw
 from lns.kernels.tables import dense
 from lns.reference import LossUnit
@@ -14,7 +14,7 @@ from lns.reference import LossUnit
 ACC_SATURATE, ACC_UNDERFLOW = int(Event.ACC_SATURATE), int(Event.ACC_UNDERFLOW)
 
 
-@nb.njit(cache=True)
+@jit
 def _code(z, offset, z_max, z_frac, scale, rom, rom_bits, frac_bits, max_code):  # type: ignore[no-untyped-def]
     bias = (max_code >> 1) + 1
     magnitude = np.int64(0)
@@ -33,7 +33,7 @@ def _code(z, offset, z_max, z_frac, scale, rom, rom_bits, frac_bits, max_code): 
     return clamped, 0 if clamped == computed else ACC_SATURATE
 
 
-@nb.njit(cache=True)
+@jit
 def _loss(  # type: ignore[no-untyped-def]
     z, targets, z_offset, z_max, z_frac, scale, rom, rom_bits, max_code, frac_bits, sb, db,
     e_max, e_frac, e_offset, nearest, codes, out, events, losses,

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lns.format import LNSFormat
-from lns.kernels.tables import Threaded, jit
+from lns.kernels.compiling import jit
+from lns.kernels.tables import Threaded
 
 Array = npt.NDArray[Any]
 

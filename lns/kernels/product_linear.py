@@ -23,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lns.format import Event
+from lns.kernels.compiling import jit
 from lns.kernels.packing import LEAST_WORK, ROWS, pack, tiles
 from lns.kernels.plan_linear import FEW, MANY, Plan
-from lns.kernels.tables import Threaded, jit
+from lns.kernels.tables import Threaded
 from lns.kernels.vector import (
     add,
     add_saturating_unsigned,

@@ -23,8 +23,9 @@ from numba.extending import overload
 from lns.format import Event
 from lns.gausslog import Table
 from lns.kernels import isa
+from lns.kernels.compiling import jit
 from lns.kernels.packing import LEAST_WORK, ROWS, Share, code_range, pack, tiles
-from lns.kernels.tables import Threaded, dense, jit
+from lns.kernels.tables import Threaded, dense
 from lns.kernels.vector import (
     absolute,
     add,
@@ -35,22 +36,14 @@ from lns.kernels.vector import (
     bit_xor,
     both,
     broadcast,
-    broadcast_bytes,
     equal,
     less,
     load,
     lookup,
     lookup_2_64,
-    lookup_db,
-    lookup_db_high,
-    lookup_sb,
-    lookup_sb_high,
-    lowest_bytes,
     maximum,
     minimum,
     minimum_unsigned,
-    narrow,
-    pair_sums,
     select,
     shift_right,
     splat,
@@ -58,6 +51,16 @@ from lns.kernels.vector import (
     sub,
     sub_saturating,
     unequal,
+)
+from lns.kernels.vector_bytes import (
+    broadcast_bytes,
+    lookup_db,
+    lookup_db_high,
+    lookup_sb,
+    lookup_sb_high,
+    lowest_bytes,
+    narrow,
+    pair_sums,
     wide,
 )
 from lns.reference import LogDot

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lns.format import Event, LNSFormat
+from lns.kernels.compiling import jit
 from lns.kernels.elementwise import Words
 from lns.kernels.tables import Threaded, dense
 from lns.reference import LinearDot, LogDot
@@ -38,7 +39,6 @@ def _shares(words: Words, fmt: LNSFormat, scale: int, start: int, zero: int, dty
 
 def _negative(words: Words, fmt: LNSFormat) -> npt.NDArray[np.bool_]:
     return np.ascontiguousarray((words & fmt.sign_bit) != 0)
-
 
 
 # --- linear accumulator ----------------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ def _terms(
     return positive.reshape(-1), np.ascontiguousarray(positive[:, ::-1]).reshape(-1), first
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _linear_row(row, negative, ib, positive_terms, negative_terms, acc):  # type: ignore[no-untyped-def]
     """One row of the product, for a K that cannot saturate."""
     acc[:] = 0
@@ -81,7 +81,7 @@ def _linear_row(row, negative, ib, positive_terms, negative_terms, acc):  # type
             acc[n] += terms[max(start + shares[n], 0)]
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _linear_row_saturating(row, negative, ib, positive_terms, negative_terms, lanes, least, most, acc, events):  # type: ignore[no-untyped-def]
     """One row of the product, saturating after every cycle of ``lanes`` terms."""
     acc[:] = 0
@@ -159,7 +159,7 @@ def _sums(table: Any, dtype: Any) -> tuple[Array, int]:
     return sums.astype(dtype), sb.size
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@nb.njit(inline="always")
 def _add_rows(code, negative, other, other_negative, sums, half, max_code, index, flags):  # type: ignore[no-untyped-def]
     """code, negative ← their log-adds with other, other_negative; three passes, of which the first and last
     vectorise."""
@@ -178,7 +178,7 @@ def _add_rows(code, negative, other, other_negative, sums, half, max_code, index
         code[n] = max_code if high else (_ZERO if low else computed)
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _log_row(row, row_negative, ib, b_negative, sums, half, max_code, lanes, codes, negatives, out, flags):  # type: ignore[no-untyped-def]
     """One row of the product: partial sums of every lane, then the tree; words into out."""
     size = ib.shape[1]

@@ -1,4 +1,4 @@
-"""What the loops over words share: how they are compiled, and tables as dense arrays that they look up.
+"""What the loops over words share: how threads share their turns, and tables as dense arrays that they look up.
 
 A loop computes in int32 where the widths of its formats keep every intermediate within 31 bits, else in int64: twice
 the lanes in a vector. The caller decides, by a rule that stands beside the loop, and says so by the dtype of an array
@@ -22,10 +22,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from lns.gausslog import Ints, Table
+from lns.kernels.compiling import jit
 
 BLOCK = 1024  #: elements; a few rows of scratch and their operands stay in the first-level cache
-
-jit = nb.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def integers(narrow: bool) -> npt.NDArray[Any]:

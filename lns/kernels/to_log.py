@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lns.format import LNSFormat
+from lns.kernels.compiling import jit
 from lns.kernels.elementwise import Events, Words, emit
-from lns.kernels.tables import BLOCK, Threaded, integers, jit, leading_zeros, look_up
+from lns.kernels.tables import BLOCK, Threaded, integers, leading_zeros, look_up
 
 
 @jit

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from lns import reference
 from lns.format import Event, Rounding
+from lns.kernels.compiling import jit
 from lns.kernels.elementwise import SATURATE, UNDERFLOW, Events, Words
-from lns.kernels.tables import BLOCK, Threaded, integers, jit, look_up, sums
+from lns.kernels.tables import BLOCK, Threaded, integers, look_up, sums
 from lns.reference import UpdateConstants, UpdateUnit
 
 CLIP = int(Event.CLIP)

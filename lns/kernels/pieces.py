@@ -1,0 +1,84 @@
+"""The type of vectors, and pieces of LLVM code that the operations on them are made of (`lns.kernels.vector`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from llvmlite import ir
+from numba import extending
+from numba.core import cgutils, types
+from numba.core.datamodel import models, register_default
+from numba.np.arrayobj import make_array
+
+BITS = 512
+
+intrinsic: Any = extending.intrinsic
+I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+
+
+class Vector(types.Type):
+    """``count`` lanes of ``bits``."""
+
+    def __init__(self, bits: int, count: int) -> None:
+        self.bits, self.count = bits, count
+        super().__init__(name=f"Vector({bits}, {count})")
+
+    @property
+    def llvm(self) -> Any:
+        return ir.VectorType(ir.IntType(self.bits), self.count)
+
+
+@register_default(Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, dmm: Any, fe_type: Vector) -> None:
+        super().__init__(dmm, fe_type, fe_type.llvm)
+
+
+def full(bits: int) -> Vector:
+    """A whole vector of lanes of ``bits``."""
+    return Vector(bits, BITS // bits)
+
+
+def call(builder: Any, name: str, result: Any, *args: Any) -> Any:
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, [a.type for a in args]), name)
+    return builder.call(function, args)
+
+
+def constant(kind: Any, value: int) -> Any:
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def lanes(builder: Any, a: Any, b: Any, indices: Iterable[int]) -> Any:
+    indices = list(indices)
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(indices)), indices))
+
+
+def undefined(kind: Any) -> Any:
+    return ir.Constant(kind, ir.Undefined)
+
+
+def splat(builder: Any, scalar: Any) -> Any:
+    kind = ir.VectorType(scalar.type, BITS // scalar.type.width)
+    first = builder.insert_element(undefined(kind), scalar, ir.Constant(I32, 0))
+    return lanes(builder, first, undefined(kind), [0] * kind.count)
+
+
+def halves(builder: Any, vector: Any) -> list[Any]:
+    n = vector.type.count
+    return [lanes(builder, vector, undefined(vector.type), range(i, i + n // 2)) for i in (0, n // 2)]
+
+
+def join(builder: Any, low: Any, high: Any) -> Any:
+    return lanes(builder, low, high, range(2 * low.type.count))
+
+
+def address(context: Any, builder: Any, kind: Any, array: Any, start: Any) -> Any:
+    return builder.gep(make_array(kind)(context, builder, array).data, [start])
+
+
+def registers(context: Any, builder: Any, table: Any, array: Any, kind: Any, count: int) -> list[Any]:
+    """The first ``count`` vectors of a table."""
+    data = builder.bitcast(make_array(table)(context, builder, array).data, kind.as_pointer())
+    places = [builder.gep(data, [ir.Constant(I32, i)]) for i in range(count)]
+    return [builder.load(place, align=kind.element.width // 8) for place in places]
