@@ -14,6 +14,7 @@ from sim.cost.baseline.machine import BASELINES, baseline_cost
 from sim.cost.cycles import counts_of
 from sim.cost.errors import CostError
 from sim.cost.extras import Wanted, extras_of
+from sim.cost.liberty import ROM_BITS
 from sim.cost.machine import Cost, design_cost, require_design
 from sim.cost.settings import DEFAULT_PERIOD_FO4, Settings, make_settings
 from sim.cost.workload import Workload
@@ -50,6 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-delays", action="store_true", help="gates without delays: faster, and blind to glitches")
     parser.add_argument(
         "--wire-capacitance", type=float, default=0.0, metavar="FF", help="fF for each pin that a net drives"
+    )
+    parser.add_argument(
+        "--rom-macro", type=int, default=ROM_BITS, metavar="BITS",
+        help="ROMs of more bits are memory macros, by a model (default: 2^20)",
     )
     parser.add_argument("--fpga", action="store_true", help="LUTs, block RAM and clock of each unit in an iCE40 HX8K")
     parser.add_argument("--depths", metavar="0,1,2,4", help="least period of each unit with so many register stages")
@@ -92,6 +97,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         args.beats,
         counts_of(widths, workload.batch) if widths else None,
         trace=None if args.trace is None else load_trace(args.trace),
+        rom_bits=args.rom_macro,
     )
 
 

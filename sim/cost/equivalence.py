@@ -123,6 +123,8 @@ def prove_netlist(
     """
     yosys_version()
     kinds = json.loads((folder / "summary.json").read_text("utf-8"))["cells"]
+    if macros := [kind for kind in kinds if kind not in library.cells]:
+        raise Undecided(f"{', '.join(macros)}: the contents of ROM macros take no part in proofs")
     if inverting := [kind for kind in kinds if library.cells[kind].state and _inverts(library.cells[kind])]:
         raise Undecided(f"{', '.join(inverting)} of {library.name} shows the inverse of what it takes: no pairs")
     depth = (1 if unit.sequential else DEPTH) if depth is None else depth

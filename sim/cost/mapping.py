@@ -11,7 +11,7 @@ from sim.cost.cells import Cell
 from sim.cost.errors import CostError
 from sim.cost.liberty import Library
 
-__all__ = ["mapping_library", "mapping_text", "smallest_inverter"]
+__all__ = ["inverter_leakage", "mapping_library", "mapping_text", "smallest_inverter"]
 
 _GENERATION = "4"  # of the text: raise it with any change of this file that changes it
 
@@ -121,3 +121,14 @@ def smallest_inverter(library: Library) -> Cell:
     if not found:
         raise CostError(f"{library.path}: an inverter is required, the library has none")
     return min(found, key=lambda cell: (cell.area_um2, cell.pins[cell.inputs[0]].rise_capacitance))
+
+
+def inverter_leakage(library: Library) -> float:
+    """What the smallest inverter leaks, watts: the mean over the states of its input."""
+    inverter, total = smallest_inverter(library), 0.0
+    for supply in {one.supply for one in inverter.leakage}:
+        same = [one for one in inverter.leakage if one.supply == supply]
+        by_state = [one.power for one in same if one.when is not None]
+        rest = [one.power for one in same if one.when is None]
+        total += (sum(by_state) + sum(rest) * (2 - len(by_state))) / 2
+    return total

@@ -19,6 +19,7 @@ from pathlib import Path
 from sim.cost.errors import CostError
 from sim.cost.levelised import levelise, play
 from sim.cost.liberty import Library
+from sim.cost.macro import with_macros
 from sim.cost.models import models_text
 from sim.cost.netlist import load_netlist
 from sim.cost.synthesis import TOP, synthesise_files
@@ -73,7 +74,7 @@ def least_periods(unit: Unit, library: Library, depths: Sequence[int]) -> list[S
         if core:
             _simulate(unit, library, folder, depth)
         else:
-            play(levelise(load_netlist(folder), library), unit, unit.transactions(0, BEATS // 20, False), _PERIOD)
+            play(levelise(load_netlist(folder), with_macros(folder, library)), unit, unit.transactions(0, BEATS // 20, False), _PERIOD)
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
         found.append(Stage(depth, summary["area_um2"], summary["critical_path"], summary["flip_flops"]))
     return found
@@ -161,7 +162,8 @@ def _simulate(unit: Unit, library: Library, folder: Path, depth: int) -> None:
             width=unit.input_bits, out=unit.output_bits, beats=len(chosen), late=max(depth - 1, 0),
             clocked=int(depth > 0),
         )  # fmt: skip
-        models = models_text(library.cells[kind] for kind in kinds)
+        cells = with_macros(folder, library).cells
+        models = models_text(cells[kind] for kind in kinds)
         texts = {"given.memh": given, "wanted.memh": wanted, "bench.v": bench, "models.v": models}
         for file, text in texts.items():
             (work / file).write_text(text, "utf-8")

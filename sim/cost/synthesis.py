@@ -23,6 +23,7 @@ from typing import Any
 from sim.cost.cache import cached
 from sim.cost.errors import CostError
 from sim.cost.liberty import Library
+from sim.cost.macro import RomMacro, save_macros, with_macros
 from sim.cost.mapping import mapping_library, smallest_inverter
 from sim.cost.netlist import load_netlist, verilog_text
 from sim.cost.rom import with_roms
@@ -32,12 +33,11 @@ from sim.verify.tools import MissingTool, sources_of
 from sim.verify.unit import Unit
 from sim.verify.wrapper import DEPTH, wrapper_text
 
-__all__ = ["EFFORTS", "MACRO_BITS", "TOP", "run_yosys", "synthesise"]
+__all__ = ["EFFORTS", "TOP", "run_yosys", "synthesise"]
 
 TOP = "top"  #: name of a netlist's module
 FLAT_GATES = 30_000  #: generic gates, before equal ones are merged, above which shared modules are mapped by themselves
 _SHARED_GATES = 300  # of a module that is worth it
-MACRO_BITS = 1 << 20  #: bits of a ROM that is still made gates of; the largest of all presets has 307,908
 
 # An x or z in the Verilog: at a cell's input, or assigned to a net (variables of functions and loops have a $). The CLK
 # and EN of a memory without a clock are no inputs of it.
@@ -156,18 +156,18 @@ def synthesise(
     Returns
     -------
     A folder with ``netlist.v`` and ``netlist.json``: a module ``top`` with the wrapper's ports, cells ``c0``, ``c1`` …
-    and single-bit nets ``n0``, ``n1`` …; and with ``summary.json``: area_um2, sequential_area_um2, cells (by kind),
-    flip_flops, effort, critical_path (seconds), shared (how many modules were mapped by themselves), yosys.
+    and single-bit nets ``n0``, ``n1`` …; and with ``summary.json``: area_um2, sequential_area_um2, macro_area_um2,
+    cells (by kind), flip_flops, effort, critical_path (seconds), shared (how many modules were mapped by themselves),
+    yosys. Where there are ROM macros, `sim.cost.macro.with_macros` gives their cells.
 
     Raises
     ------
     CostError
         If Yosys refuses the Verilog, or the netlist would have latches, loops, undefined values or cells that are not
-        in the library; if a ROM has more than `MACRO_BITS` bits.
+        in the library; if a ROM is a macro, and the library's node is not known.
     MissingTool
         If a tool is not installed.
     """
-    _check_roms(unit)
     depth = (1 if unit.sequential else DEPTH) if depth is None else depth
     sources = {name: path.read_text("utf-8") for name, path in sources_of(unit, rtl_dir).items()}
     files = {**sources, f"{TOP}.v": wrapper_text(unit, TOP), **unit.roms()}
@@ -184,6 +184,7 @@ def synthesise_files(
     parts = {f"file {name}": text for name, text in files.items()}
     parts |= {f"script {name}": text for name, text in scripts.items()}
     parts |= {"efforts": " ".join(efforts), "limit": str(FLAT_GATES), "library": library.digest}
+    parts |= {"macros": f"{library.rom_bits} {library.node}"}
     parts |= {"yosys": yosys_version(), "code": _code_version()}
     parts |= {"abc": _abc_version(), "timer": timer_version()}
 
@@ -194,23 +195,12 @@ def synthesise_files(
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_text(text, "utf-8")
         summary = _netlist(work, library, period, efforts)
-        for name in ("netlist.v", "netlist.json", "registers.json"):
+        for name in ("netlist.v", "netlist.json", "registers.json", *(file.name for file in work.glob("macros.*"))):
             (work / name).rename(folder / name)
         shutil.rmtree(work)
         (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
 
     return cached("netlist", parts, build)
-
-
-def _check_roms(unit: Unit) -> None:
-    for name, image in unit.roms().items():
-        words = [line for line in image.splitlines() if not line.startswith("//")]
-        bits = 4 * sum(map(len, words))
-        if bits > MACRO_BITS:
-            raise CostError(
-                f"{unit.module} {unit}: a ROM of at most {MACRO_BITS} bits can be made gates of, {name} has {bits}: "
-                "it needs a memory macro, which no cell library has"
-            )
 
 
 def _scripts(
@@ -243,7 +233,9 @@ def _netlist(work: Path, library: Library, period: float, efforts: Sequence[str]
     """Netlist files in a folder with sources and scripts, and their summary."""
     run_yosys(work, "read.ys")
     _check_gates(work)
-    (work / "roms.il").write_text(with_roms((work / "read.il").read_text("utf-8")), "utf-8")
+    text, macros = with_roms((work / "read.il").read_text("utf-8"), library.rom_bits)
+    (work / "roms.il").write_text(text, "utf-8")
+    save_macros(work, macros, library)
     run_yosys(work, "parts.ys")
     shared = [re.sub(r"\W", "?", name) for name in _shared(work / "parts.il")]
     (work / "keep.ys").write_text("".join(f"setattr -mod -set keep_hierarchy 1 {name}\n" for name in shared), "utf-8")
@@ -267,7 +259,7 @@ def _netlist(work: Path, library: Library, period: float, efforts: Sequence[str]
         (work / f"best.{name}").rename(work / name)
     registers = _registers(_module(work / "named.json"), _module(work / "netlist.json"))
     (work / "registers.json").write_text(json.dumps(registers), "utf-8")
-    return _summary(work / "netlist.json", library) | {
+    return _summary(work / "netlist.json", with_macros(work, library)) | {
         "effort": best[1], "critical_path": best[0], "shared": len(shared), "yosys": yosys_version()
     }  # fmt: skip
 
@@ -386,11 +378,14 @@ def _summary(path: Path, library: Library) -> dict[str, Any]:
     if latches:
         raise CostError(f"a netlist without latches is required, it has {', '.join(latches)}")
 
+    macros = {kind: count for kind, count in kinds.items() if isinstance(library.cells[kind], RomMacro)}
+
     def area(some: Mapping[str, int]) -> float:
-        return sum(library.cells[kind].area_um2 * count for kind, count in sorted(some.items()))
+        return float(sum(library.cells[kind].area_um2 * count for kind, count in sorted(some.items())))
 
     return {
-        "area_um2": area(kinds), "sequential_area_um2": area(sequential), "flip_flops": sum(sequential.values()),
+        "area_um2": area(kinds), "sequential_area_um2": area(sequential), "macro_area_um2": area(macros),
+        "flip_flops": sum(sequential.values()),
         "cells": dict(sorted(kinds.items())),
     }  # fmt: skip
 
@@ -414,10 +409,13 @@ def run_yosys(folder: Path, script: str) -> None:
         raise CostError(f"Yosys: {' '.join(lines[-2:])}")
 
 
+_CODE = ("macro", "memory", "netlist", "rom", "scaling", "synthesis")  # modules that take part in a netlist
+
+
 @cache
 def _code_version() -> str:
     here = Path(__file__).parent
-    return syntax_digest((here / f"{name}.py").read_text("utf-8") for name in ("netlist", "rom", "synthesis"))
+    return syntax_digest((here / f"{name}.py").read_text("utf-8") for name in _CODE)
 
 
 @cache

@@ -29,7 +29,15 @@ def _row(one: Price) -> list[str]:
         one.module, f"{one.area_um2:.0f}", f"{one.gate_equivalents:.0f}", one.flip_flops, si(one.critical_path, "s"),
         si(mean["total"], "J"), shares, f"{uniform:.2f}", si(one.leakage, "W"), one.verified,
     )  # fmt: skip
-    return [row, f"  {one.unit}"]
+    lines = [row, f"  {one.unit}"]
+    if one.estimate:
+        share = sum(energy.macro * energy.beats for energy in beats) / count / mean["total"]
+        lines.append(
+            f"  {one.macros} ROM macros, by a model (estimate): {one.macro_area_um2:.0f} µm² of the area, "
+            f"{100 * share:.0f} % of the energy a beat, {si(one.macro_leakage, 'W')} of the leakage, "
+            f"access {si(one.macro_access_time, 's')}"
+        )
+    return lines
 
 
 def _more(one: Price, extra: Extra) -> list[str]:
