@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,16 +149,98 @@ def test_small_netlists_are_proven_and_a_wrong_table_is_not(library, monkeypatch
     assert proof.points == 0 and proof.why.endswith("cells, proofs are tried up to 10")
 
 
-def test_flip_flops_that_invert_are_not_paired(library, tmp_path):
-    """As ASAP7 has them: the netlist is right, and no register of the Verilog's is in it."""
+@pytest.fixture(scope="module")
+def inverting(library, tmp_path_factory):
+    """Cells whose flip-flops show the inverse of what they take, as ASAP7 has them."""
     text = library.path.read_text()
     assert text.count('next_state : "D";') == 3
-    (tmp_path / "other.lib").write_text(text.replace('next_state : "D";', 'next_state : "!D";'))
-    other = load_library(tmp_path / "other.lib")
-    period = 500 * other.fo4
-    proof = prove_or_say_why(RELU, other, period)
-    assert proof.points == 0 and "shows the inverse of what it takes" in proof.why
-    play(levelise(load_netlist(synthesise(RELU, other, period)), other), RELU, RELU.transactions(0, 20, False), period)
+    path = tmp_path_factory.mktemp("library") / "other.lib"
+    path.write_text(text.replace('next_state : "D";', 'next_state : "!D";'))
+    return load_library(path)
+
+
+@pytest.mark.parametrize("unit", [RELU, MUL, ADD, CONVERT], ids=lambda unit: unit.module)
+def test_flip_flops_that_invert_are_proven(inverting, unit):
+    """The netlist has no register of the Verilog's: its flip-flops are paired by what they take."""
+    period = 500 * inverting.fo4
+    folder = synthesise(unit, inverting, period)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert prove_or_say_why(unit, inverting, period).points >= summary["flip_flops"]
+    some = unit.transactions(0, 20, False)
+    play(levelise(load_netlist(folder), inverting), unit, some, period)
+
+
+def _swapped(text: str, *pins: str) -> str:
+    """The Verilog of a netlist with two pins exchanged in the first flip-flop that has them."""
+    found = re.search(r"  DFFSR c\d+ \((?:.|\n)*?\n  \);", text)
+    assert found and all(f".{pin}(" in found[0] for pin in pins)
+    changed = found[0].replace(f".{pins[0]}(", ".@(").replace(f".{pins[1]}(", f".{pins[0]}(").replace("@", pins[1])
+    return text.replace(found[0], changed)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda text: text.replace("  NAND2X1 ", "  NOR2X1 ", 1),
+        lambda text: _swapped(text, "R", "S"),
+        lambda text: re.sub(r"(  DFFPOSX1 c\d+ \((?:\n.*)*?\.D\()(\w+(?:\[\d+\])?)", r"\1rst_ni", text, count=1),
+    ],
+    ids=["gate", "reset to 1", "data"],
+)
+def test_a_wrong_netlist_whose_flip_flops_invert_is_not_proven(inverting, tmp_path, plant):
+    folder = synthesise(ADD, inverting, 500 * inverting.fo4)
+    for name in ("netlist.json", "registers.json", "summary.json"):
+        shutil.copy(folder / name, tmp_path)
+    text = (folder / "netlist.v").read_text()
+    assert plant(text) != text
+    (tmp_path / "netlist.v").write_text(text)
+    assert prove_netlist(tmp_path, ADD, inverting) > 0
+    (tmp_path / "netlist.v").write_text(plant(text))
+    with pytest.raises(CostError, match="not proven to be the Verilog"):
+        prove_netlist(tmp_path, ADD, inverting)
+
+
+def test_a_proof_is_kept_by_all_that_enters_it(library, tmp_path, monkeypatch):
+    folder = synthesise(ADD, library, 200 * library.fo4)
+    for name in ("netlist.v", "netlist.json", "registers.json", "summary.json"):
+        shutil.copy(folder / name, tmp_path)
+    points = prove_netlist(folder, ADD, library)
+    monkeypatch.setattr(equivalence, "_prove", lambda *_: pytest.fail("it was kept"))
+    assert prove_netlist(folder, ADD, library) == prove_netlist(tmp_path, ADD, library) == points
+    other = _OtherRom(ADD.format, ADD.table)
+    for unit, depth in ((other, None), (ADD, 3)):
+        with pytest.raises(pytest.fail.Exception, match="it was kept"):
+            prove_netlist(folder, unit, library, depth)
+    for name, old, new in (("netlist.v", "NAND2X1", "NOR2X1"), ("registers.json", "n", "m")):
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(text.replace(old, new, 1))
+        with pytest.raises(pytest.fail.Exception, match="it was kept"):
+            prove_netlist(tmp_path, ADD, library)
+        (tmp_path / name).write_text(text)
+    for name in ("yosys_version", "_code_version"):
+        with monkeypatch.context() as patch:
+            patch.setattr(equivalence, name, lambda: "another")
+            with pytest.raises(pytest.fail.Exception, match="it was kept"):
+                prove_netlist(folder, ADD, library)
+
+
+def test_what_was_not_proven_is_tried_again(library, tmp_path, monkeypatch):
+    monkeypatch.setenv("LNS_CACHE_DIR", str(tmp_path))
+    folder = synthesise(MUL, library, 200 * library.fo4)
+    with pytest.raises(equivalence.Undecided, match="not decided in time"):
+        prove_netlist(folder, MUL, library, timeout=0.01)
+    assert prove_netlist(folder, MUL, library) > 0
+
+
+def test_a_register_without_a_name_is_no_error(inverting, tmp_path):
+    folder = synthesise(ADD, inverting, 500 * inverting.fo4)
+    for name in ("netlist.v", "netlist.json", "summary.json"):
+        shutil.copy(folder / name, tmp_path)
+    registers = json.loads((folder / "registers.json").read_text())
+    registers["inverted"][min(registers["inverted"])] = []
+    (tmp_path / "registers.json").write_text(json.dumps(registers))
+    with pytest.raises(equivalence.Undecided, match="1 registers of the netlist have no name"):
+        prove_netlist(tmp_path, ADD, inverting)
 
 
 def test_a_proof_that_takes_too_long_says_so_and_a_false_one_is_an_error(library, monkeypatch):

@@ -15,7 +15,7 @@ from lns.design import Design, DesignError, MainMemory, load
 from sim.cost import cycles, step
 from sim.cost.cycles import Array, Count, Words, counts, counts_of, float_words, plan
 from sim.cost.errors import CostError
-from sim.cost.memory import access_time, dram, leakage_of_bit, rom, sram
+from sim.cost.memory import Memory, access_time, dram, leakage_of_bit, rom, sram
 from sim.cost.scaling import Node, scaling
 from sim.cost.step import KINDS, Machine, StepEnergy, UnitCost, scaled, step_energy
 from sim.report import cost_plot, show

@@ -129,6 +129,14 @@ class Cell:
         """What the cell's outputs are functions of: its inputs, then its state."""
         return (*self.inputs, self.state.name) if self.state else self.inputs
 
+    @property
+    def inverting(self) -> bool:
+        """Whether it is a flip-flop whose outputs all show the inverse of the data that it took."""
+        if self.state is None:
+            return False
+        data = self.truth(self.state.data)[0]  # all pins and the state being 0
+        return all(self.truth(Expression("", output))[0] != data for output in self.outputs)
+
     @cached_property
     def _truths(self) -> dict[str, npt.NDArray[np.bool_]]:
         variables = self.variables

@@ -23,7 +23,8 @@ from sim.cost.netlist import UNCONNECTED, Instances, Netlist
 from sim.verify.unit import Transaction, Unit
 
 __all__ = [
-    "Levelised", "addresses_of", "count_look_ups", "functions_of", "levelise", "look_up", "look_ups_of", "play", "reset",
+    "Levelised", "addresses_of", "count_look_ups", "functions_of", "levelise", "look_up", "look_ups_of", "play",
+    "reset",
 ]  # fmt: skip
 
 _PATIENCE = 5000  # clocks without a transfer after which nothing more is waited for
@@ -172,14 +173,12 @@ def levelise(netlist: Netlist, library: Library) -> Levelised:
                 made.add(cells[name], kind, None, _function(cells[name], pin), kind.of(pin), pin)
     gates = made.done()
     order = _order(gates, first, netlist)
-    return Levelised(
-        netlist, size, _reordered(gates, order),
-        *(_of_states(cells, storing, state_nets, part) for part in ("data", "clear", "preset")),
-        {
-            name: np.stack([kind.of(pin) for pin in cells[name].inputs], axis=1)
-            for name, kind in netlist.kinds.items() if isinstance(cells[name], RomMacro)
-        },
-    )  # fmt: skip
+    data, clear, preset = (_of_states(cells, storing, state_nets, part) for part in ("data", "clear", "preset"))
+    addresses = {
+        name: np.stack([kind.of(pin) for pin in cells[name].inputs], axis=1)
+        for name, kind in netlist.kinds.items() if isinstance(cells[name], RomMacro)
+    }  # fmt: skip
+    return Levelised(netlist, size, _reordered(gates, order), data, clear, preset, addresses)
 
 
 def _check_clock(netlist: Netlist, cell: Cell, kind: Instances) -> None:

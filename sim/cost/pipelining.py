@@ -74,7 +74,8 @@ def least_periods(unit: Unit, library: Library, depths: Sequence[int]) -> list[S
         if core:
             _simulate(unit, library, folder, depth)
         else:
-            play(levelise(load_netlist(folder), with_macros(folder, library)), unit, unit.transactions(0, BEATS // 20, False), _PERIOD)
+            made = levelise(load_netlist(folder), with_macros(folder, library))
+            play(made, unit, unit.transactions(0, BEATS // 20, False), _PERIOD)
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
         found.append(Stage(depth, summary["area_um2"], summary["critical_path"], summary["flip_flops"]))
     return found

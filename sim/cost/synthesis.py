@@ -105,7 +105,7 @@ opt_clean
 check -assert
 dfflibmap -liberty "{liberty}"
 opt_clean
-write_rtlil gates.il
+{names}write_rtlil gates.il
 """
 
 # Retiming in one module, whose registers have neither enables nor resets. ``dretime`` moves none of them. What is zero
@@ -208,6 +208,7 @@ def _scripts(
 ) -> dict[str, str]:
     """What Yosys and abc are told, by the names of files."""
     liberty = mapping_library(library)
+    inverting = any(cell.inverting for cell in library.cells.values())
     inverter = smallest_inverter(library)
     load = 4 * inverter.pins[inverter.inputs[0]].rise_capacitance
     target = f"{period * 1e12:.0f}"  # abc counts in picoseconds and femtofarads
@@ -217,7 +218,7 @@ def _scripts(
         "constraints.txt": f"set_driving_cell {inverter.name}\nset_load {load * 1e15:.4f} [all_outputs]\n",
         "read.ys": _READ.format(liberty=liberty, sources=" ".join(sources), top=TOP, parameters=chosen),
         "parts.ys": _PARTS.format(retime=retime),
-        "gates.ys": _GATES.format(liberty=liberty),
+        "gates.ys": _GATES.format(liberty=liberty, names="write_json gates.json\n" if inverting else ""),
         "cells.ys": _CELLS.format(liberty=liberty, period=target),
     }
     for effort, commands in {**EFFORTS, "retime": f"balance; retime -M 5; strash; {EFFORTS['speed']}"}.items():
@@ -257,7 +258,8 @@ def _netlist(work: Path, library: Library, period: float, efforts: Sequence[str]
     assert best is not None
     for name in _RESULTS:
         (work / f"best.{name}").rename(work / name)
-    registers = _registers(_module(work / "named.json"), _module(work / "netlist.json"))
+    inverted = _inverted(_module(work / "gates.json"), library) if (work / "gates.json").is_file() else {}
+    registers = _registers(_module(work / "named.json"), _module(work / "netlist.json"), inverted)
     (work / "registers.json").write_text(json.dumps(registers), "utf-8")
     return _summary(work / "netlist.json", with_macros(work, library)) | {
         "effort": best[1], "critical_path": best[0], "shared": len(shared), "yosys": yosys_version()
@@ -326,13 +328,35 @@ def _module(path: Path) -> dict[str, Any]:
     return found
 
 
-def _registers(named: dict[str, Any], renamed: dict[str, Any]) -> dict[str, list[str]]:
-    """Net of the netlist -> its names in the Verilog, if any are left: mostly those of registers and what they take.
+def _inverted(gates: dict[str, Any], library: Library) -> dict[str, list[str]]:
+    """Flip-flop -> names in the Verilog of the register that it has the inverse of. Behind such a flip-flop there is
+    still its inverter, which mapping takes into other gates."""
+    named: dict[Any, list[str]] = {}
+    for name, bits in _nets(gates):
+        for place, bit in enumerate([] if name in gates["ports"] else bits):
+            named.setdefault(bit, []).append(f"{name}[{place}]" if len(bits) > 1 else name)
+    cells = gates["cells"].values()
+    behind = {cell["connections"]["A"][0]: cell["connections"]["Y"][0] for cell in cells if cell["type"] == "$_NOT_"}
+    found = {}
+    for name, cell in gates["cells"].items():
+        kind = library.cells.get(cell["type"])
+        if kind is not None and kind.inverting:
+            outputs = [cell["connections"][pin] for pin in kind.outputs if cell["connections"].get(pin)]
+            found[name] = [one for (bit,) in outputs for one in named.get(behind.get(bit), [])]
+    return found
+
+
+def _registers(
+    named: dict[str, Any], renamed: dict[str, Any], inverted: Mapping[str, list[str]]
+) -> dict[str, dict[str, list[str]]]:
+    """``nets``: net of the netlist -> its names in the Verilog, if any are left: mostly those of registers and what
+    they take; ``inverted``: flip-flop of the netlist -> names of the register that it has the inverse of.
 
     Both are one netlist, before and after everything got a simple name: a walk from the outputs finds the pairs.
     """
     before, after = _drivers(named), _drivers(renamed)
     twins: dict[Any, Any] = {}
+    cells: dict[str, str] = {}
     pending = [
         pair for name, port in named["ports"].items() if port["direction"] == "output"
         for pair in zip(port["bits"], renamed["ports"][name]["bits"], strict=True)
@@ -342,21 +366,23 @@ def _registers(named: dict[str, Any], renamed: dict[str, Any]) -> dict[str, list
         if old in twins or old not in before:
             continue
         twins[old] = new
-        pending += [(bits[0], after[new][pin][0]) for pin, bits in before[old].items()]
+        (cell, pins), (twin, twin_pins) = before[old], after[new]
+        cells[cell] = twin
+        pending += [(bits[0], twin_pins[pin][0]) for pin, bits in pins.items()]
     nets = {bits[0]: name for name, bits in _nets(renamed) if name not in renamed["ports"]}
     found: dict[str, list[str]] = {}
     for name, bits in _nets(named):
         if name not in named["ports"] and len(bits) == 1 and twins.get(bits[0]) in nets:
             found.setdefault(nets[twins[bits[0]]], []).append(name)
-    return found
+    return {"nets": found, "inverted": {cells[name]: names for name, names in inverted.items() if name in cells}}
 
 
-def _drivers(module: dict[str, Any]) -> dict[Any, dict[str, list[Any]]]:
-    """Net -> the pins of the cell that drives it, by name."""
-    drivers: dict[Any, dict[str, list[Any]]] = {}
-    for cell in module["cells"].values():
+def _drivers(module: dict[str, Any]) -> dict[Any, tuple[str, dict[str, list[Any]]]]:
+    """Net -> the cell that drives it, and its pins by name."""
+    drivers: dict[Any, tuple[str, dict[str, list[Any]]]] = {}
+    for name, cell in module["cells"].items():
         pins = cell["connections"]
-        drivers |= {bits[0]: pins for pin, bits in pins.items() if cell["port_directions"][pin] == "output"}
+        drivers |= {bits[0]: (name, pins) for pin, bits in pins.items() if cell["port_directions"][pin] == "output"}
     return drivers
 
 
