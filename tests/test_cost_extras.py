@@ -17,7 +17,7 @@ from sim.cli import main
 from sim.cost import equivalence, extras, fpga, pipelining
 from sim.cost.baseline.elements import instances
 from sim.cost.equivalence import PROOF_CELLS, Proof, prove_netlist, prove_or_say_why
-from sim.cost.errors import CostError
+from sim.cost.errors import CostError, TooLong
 from sim.cost.extras import Extra, Wanted, extras_of
 from sim.cost.fpga import FpgaCost, fpga_cost
 from sim.cost.levelised import levelise, play
@@ -119,6 +119,32 @@ def test_figures_of_an_fpga_are_kept(monkeypatch):
     assert fpga_cost(MUL) == cost
     with pytest.raises(pytest.fail.Exception, match="they were kept"):
         fpga_cost(MUL, "up5k")
+
+
+def test_a_unit_that_does_not_fit_is_kept(monkeypatch):
+    if shutil.which("nextpnr-ice40") is None:
+        pytest.skip("apt install nextpnr-ice40")
+    wide = Mul(LNSFormat.parse("lns<10,4>"))
+    monkeypatch.setattr(fpga, "DEVICES", {"hx1k": "swg16tr"})
+    harness = fpga._harness
+    # more pins than the package has
+    more = "bit_o, input logic [20:0] x);"
+    monkeypatch.setattr(fpga, "_harness", lambda unit: harness(unit).replace("bit_o);", more))
+    with pytest.raises(CostError, match="nextpnr, hx1k: ") as first:
+        fpga_cost(wide, "hx1k")
+    monkeypatch.setattr(fpga, "_figures", lambda *_: pytest.fail("it was kept"))
+    with pytest.raises(CostError) as second:
+        fpga_cost(wide, "hx1k")
+    assert str(second.value) == str(first.value)
+
+
+def test_tools_that_take_too_long_are_not_kept(library):
+    unit = Mul(LNSFormat.parse("lns<9,4>"))
+    with pytest.raises(TooLong, match=r"Yosys needed more than 0\.01 s"):
+        least_periods(unit, library, [1], 0.01)
+    if shutil.which("nextpnr-ice40") is not None:
+        with pytest.raises(TooLong, match=r"needed more than 0\.01 s"):
+            fpga_cost(unit, seconds=0.01)
 
 
 def test_missing_fpga_tools_are_named_before_anything_is_priced(capsys, monkeypatch):
@@ -244,10 +270,10 @@ def test_a_register_without_a_name_is_no_error(inverting, tmp_path):
 
 
 def test_a_proof_that_takes_too_long_says_so_and_a_false_one_is_an_error(library, monkeypatch):
-    def undecided(*_):
+    def undecided(*_, **__):
         raise equivalence.Undecided("not decided in time")
 
-    def different(*_):
+    def different(*_, **__):
         raise CostError("3 points differ")
 
     monkeypatch.setattr(equivalence, "prove_netlist", undecided)
@@ -270,11 +296,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_command_says_what_was_asked(capsys, tmp_path, monkeypatch, tiny):
     depths: list[tuple[str, tuple[int, ...]]] = []
 
-    def stages(unit, library, wanted):
-        depths.append((unit.module, wanted))
+    def stages(unit, library, wanted, seconds):
+        depths.append((unit.module, tuple(wanted)))
+        if unit.module == "lns_convert":
+            raise TooLong("Yosys needed more than 240 s: the unit is too large")
         return [Stage(depth, 100.0, 1e-9 / (depth + 1), 7) for depth in wanted]
 
-    def figures(unit):
+    def figures(unit, seconds):
         if unit.module == "lns_relu":
             raise CostError("no room")
         return FpgaCost("hx8k", 11, 2, 3, 1, 5e7)
@@ -284,10 +312,14 @@ def test_the_command_says_what_was_asked(capsys, tmp_path, monkeypatch, tiny):
     monkeypatch.setattr(extras, "require_fpga_tools", lambda: None)
     arguments = ["cost", tiny, *STEP, "--fpga", "--depths", "0,3", "--prove"]
     assert main([*arguments, "--out", str(tmp_path)]) == 0
-    text = capsys.readouterr().out
+    text, told = capsys.readouterr()
+    steps = re.findall(r"^lns cost: madam8: \d+ of 18: lns_\w+: .* \(\d+ s\)$", told, re.MULTILINE)
+    assert len(steps) == 18 and any("lns_update: 3 register stages: 0.25 ns" in line for line in steps)
     assert "FPGA iCE40 hx8k: 11 LUT4s, 2 carries, 3 flip-flops, 1 block RAMs, clock at most 50.0 MHz" in text
     assert "FPGA: none. no room" in text
     assert "3 register stages: least period 250 ps, 100 µm², 7 flip-flops" in text
+    assert "3 register stages: no figures. Yosys needed more than 240 s: the unit is too large" in text
+    assert "register stages: none, it is a state machine" in text
     assert "netlist is the Verilog: proven for all inputs and states" in text
     assert "netlist is the definition: by " in text and f"proofs are tried up to {PROOF_CELLS})" in text
     assert main([*arguments, "--json"]) == 0
@@ -296,7 +328,11 @@ def test_the_command_says_what_was_asked(capsys, tmp_path, monkeypatch, tiny):
     by_module = {unit["module"]: unit for unit in made["units"]}
     assert by_module["lns_relu"]["fpga"] == {"refused": "no room"} and by_module["lns_update"]["fpga"]["luts"] == 11
     assert [stage["depth"] for stage in by_module["lns_update"]["depths"]] == [0, 3]
-    assert "depths" not in by_module["lns_loss"] and {wanted for _, wanted in depths} == {(0, 3)}
+    assert by_module["lns_loss"]["depths"] == {"refused": "it is a state machine"}
+    assert by_module["lns_convert"]["depths"][1] == {
+        "depth": 3, "refused": "Yosys needed more than 240 s: the unit is too large"
+    }  # fmt: skip
+    assert {wanted for _, wanted in depths} == {(0,), (3,)}
     proven = {module for module, unit in by_module.items() if unit["proof"]["points"]}
     assert {"lns_relu", "lns_convert"} <= proven and "lns_element_linear" not in proven
 

@@ -132,10 +132,11 @@ class Cell:
     @property
     def inverting(self) -> bool:
         """Whether it is a flip-flop whose outputs all show the inverse of the data that it took."""
-        if self.state is None:
+        shown = [function for name in self.outputs if (function := self.pins[name].function)]
+        if self.state is None or self.state.latch or not shown:
             return False
         data = self.truth(self.state.data)[0]  # all pins and the state being 0
-        return all(self.truth(Expression("", output))[0] != data for output in self.outputs)
+        return all(self.truth(function)[0] != data for function in shown)
 
     @cached_property
     def _truths(self) -> dict[str, npt.NDArray[np.bool_]]:

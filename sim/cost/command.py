@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lns.design import Design, load
@@ -128,13 +129,19 @@ def run(args: argparse.Namespace) -> int:
         else:
             costs.append(baseline_cost(chip, settings, report=_report))
     if wanted:
-        costs = [replace(one, extras=extras_of(one.units, wanted, settings, _report)) for one in costs]
+        costs = [
+            replace(one, extras=extras_of(one.units, wanted, settings, partial(_report_of, one.name))) for one in costs
+        ]
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
         cost_plot.save(costs, args.out)
     described = [cost.to_dict() for cost in costs]
     print(json.dumps(described, indent=2) if args.json else cost_text.text(costs, settings))
     return 0
+
+
+def _report_of(name: str, text: str) -> None:
+    _report(f"{name}: {text}")
 
 
 def _report(text: str) -> None:

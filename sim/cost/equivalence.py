@@ -186,7 +186,7 @@ def _prove(
     return _judge(work, title, outputs, _run(work, "prove.ys", title, end - time.monotonic()))
 
 
-def prove_or_say_why(unit: Unit, library: Library, period: float) -> Proof:
+def prove_or_say_why(unit: Unit, library: Library, period: float, seconds: float = 600.0) -> Proof:
     """The proof of the netlist that is priced, where it has at most `PROOF_CELLS` cells.
 
     Raises
@@ -199,7 +199,7 @@ def prove_or_say_why(unit: Unit, library: Library, period: float) -> Proof:
     if cells > PROOF_CELLS:
         return Proof(0, f"{cells} cells, proofs are tried up to {PROOF_CELLS}")
     try:
-        return Proof(prove_netlist(folder, unit, library))
+        return Proof(prove_netlist(folder, unit, library, timeout=seconds))
     except Undecided as error:
         return Proof(0, str(error))
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.cost.cache import cached
-from sim.cost.errors import CostError
+from sim.cost.errors import CostError, TooLong
 from sim.cost.liberty import Library
 from sim.cost.macro import RomMacro, save_macros, with_macros
 from sim.cost.mapping import mapping_library, smallest_inverter
@@ -33,7 +33,7 @@ from sim.verify.tools import MissingTool, sources_of
 from sim.verify.unit import Unit
 from sim.verify.wrapper import DEPTH, wrapper_text
 
-__all__ = ["EFFORTS", "TOP", "run_yosys", "synthesise"]
+__all__ = ["EFFORTS", "TOP", "YOSYS_SECONDS", "run_yosys", "synthesise", "synthesise_files"]
 
 TOP = "top"  #: name of a netlist's module
 FLAT_GATES = 30_000  #: generic gates, before equal ones are merged, above which shared modules are mapped by themselves
@@ -46,7 +46,7 @@ _UNDEFINED = re.compile(r"    connect \\(?:A|B|D|S|DATA|ADDR) .*'[01]*[xz]|  con
 _RESULTS = ("netlist.v", "netlist.json", "named.json")  # of a mapping
 #: Above so many times the period an effort is not tried, for large units take minutes: it has never gained as much.
 _REACH = {"balanced": 1.4, "speed": 2.0}
-_SECONDS = 1800  # that one run of Yosys may take
+YOSYS_SECONDS = 1800.0  #: that one run of Yosys may take
 
 #: How hard abc works for speed; a netlist is the first of these that meets the clock. Measured with osu018 at 18 ns on
 #: the full-table log-adders of madam8 and log16 and the dot product of madam8 (area µm², delay ns):
@@ -176,10 +176,11 @@ def synthesise(
 
 def synthesise_files(
     files: Mapping[str, str], sources: list[str], library: Library, period: float, parameters: Mapping[str, int],
-    efforts: Sequence[str] = tuple(EFFORTS), retimed: str | None = None,
+    efforts: Sequence[str] = tuple(EFFORTS), retimed: str | None = None, seconds: float = YOSYS_SECONDS,
 ) -> Path:
     """As `synthesise`, of a module ``top`` in the file ``top.v``, with its parameters; beside it ``sources``, in their
-    order, and what they read. In the module ``retimed`` registers may be moved."""
+    order, and what they read. In the module ``retimed`` registers may be moved. A run of Yosys that needs more
+    seconds is `TooLong`."""
     scripts = _scripts(library, period, sources, parameters, retimed)
     parts = {f"file {name}": text for name, text in files.items()}
     parts |= {f"script {name}": text for name, text in scripts.items()}
@@ -194,7 +195,7 @@ def synthesise_files(
         for name, text in (*files.items(), *scripts.items()):
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_text(text, "utf-8")
-        summary = _netlist(work, library, period, efforts)
+        summary = _netlist(work, library, period, efforts, seconds)
         for name in ("netlist.v", "netlist.json", "registers.json", *(file.name for file in work.glob("macros.*"))):
             (work / name).rename(folder / name)
         shutil.rmtree(work)
@@ -230,23 +231,25 @@ def _scripts(
     return texts
 
 
-def _netlist(work: Path, library: Library, period: float, efforts: Sequence[str]) -> dict[str, Any]:
+def _netlist(
+    work: Path, library: Library, period: float, efforts: Sequence[str], seconds: float
+) -> dict[str, Any]:
     """Netlist files in a folder with sources and scripts, and their summary."""
-    run_yosys(work, "read.ys")
+    run_yosys(work, "read.ys", seconds)
     _check_gates(work)
     text, macros = with_roms((work / "read.il").read_text("utf-8"), library.rom_bits)
     (work / "roms.il").write_text(text, "utf-8")
     save_macros(work, macros, library)
-    run_yosys(work, "parts.ys")
+    run_yosys(work, "parts.ys", seconds)
     shared = [re.sub(r"\W", "?", name) for name in _shared(work / "parts.il")]
     (work / "keep.ys").write_text("".join(f"setattr -mod -set keep_hierarchy 1 {name}\n" for name in shared), "utf-8")
-    run_yosys(work, "gates.ys")
+    run_yosys(work, "gates.ys", seconds)
     best: tuple[float, str] | None = None
     for effort in efforts:
         if best is not None and best[0] > _REACH[effort] * period:
             continue
         shutil.copy(work / (f"{effort}.shared.abc" if shared else f"{effort}.abc"), work / "map.abc")
-        run_yosys(work, "cells.ys")
+        run_yosys(work, "cells.ys", seconds)
         (work / "netlist.v").write_text(verilog_text(load_netlist(work)), "utf-8")
         path = critical_path(work / "netlist.v", library, period)
         if best is None or path < best[0]:
@@ -416,26 +419,26 @@ def _summary(path: Path, library: Library) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run_yosys(folder: Path, script: str) -> None:
+def run_yosys(folder: Path, script: str, seconds: float = YOSYS_SECONDS) -> None:
     """Run a script in its folder.
 
     Raises
     ------
     CostError
-        If Yosys refuses it, or needs more than half an hour.
+        If Yosys refuses it. `TooLong` if it needs more seconds.
     """
     yosys_version()
     command = ["yosys", "-q", "-l", f"{script}.log", "-s", script]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise CostError(f"Yosys needed more than {_SECONDS} s: the unit is too large to be made gates of") from None
+        raise TooLong(f"Yosys needed more than {seconds:g} s: the unit is too large") from None
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         raise CostError(f"Yosys: {' '.join(lines[-2:])}")
 
 
-_CODE = ("macro", "memory", "netlist", "rom", "scaling", "synthesis")  # modules that take part in a netlist
+_CODE = ("cells", "macro", "memory", "netlist", "rom", "scaling", "synthesis")  # modules that take part in a netlist
 
 
 @cache
