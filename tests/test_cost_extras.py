@@ -121,6 +121,19 @@ def test_figures_of_an_fpga_are_kept(monkeypatch):
         fpga_cost(MUL, "up5k")
 
 
+def test_a_clock_below_the_target_of_nextpnr_is_a_figure(tmp_path):
+    """12 MHz, for which it would refuse the update unit of madam8: here a chain of 40 products."""
+    if shutil.which("nextpnr-ice40") is None:
+        pytest.skip("apt install nextpnr-ice40")
+    lines = "\n".join(f"assign x[{i + 1}] = x[{i}] * (b_i | 6'd3) ^ a_i;" for i in range(40))
+    ports = "input logic [5:0] a_i, b_i, output logic [5:0] word_o, output logic saturate_o, underflow_o"
+    parameters = ", ".join(f"parameter int {name} = 0" for name in MUL.parameters())
+    body = f"logic [5:0] x [0:40]; assign x[0] = a_i;\n{lines}\nassign {{saturate_o, underflow_o}} = a_i[1:0];"
+    text = f"module lns_mul #({parameters}) ({ports});\n{body}\nassign word_o = x[40];\nendmodule\n"
+    (tmp_path / "lns_mul.v").write_text(text)
+    assert 1e6 < fpga_cost(MUL, rtl_dir=tmp_path).frequency < 12e6
+
+
 def test_a_unit_that_does_not_fit_is_kept(monkeypatch):
     if shutil.which("nextpnr-ice40") is None:
         pytest.skip("apt install nextpnr-ice40")

@@ -99,7 +99,7 @@ def fpga_cost(
     def build(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="lns-fpga-") as name:
             try:
-                made = asdict(_figures(Path(name), texts, device, f"{unit.module} {unit}", seconds))
+                made = asdict(_figures(Path(name), texts, device, seconds))
             except _NoRoom as error:
                 made = {"refused": str(error)}
         (folder / "fpga.json").write_text(json.dumps(made) + "\n", "utf-8")
@@ -115,7 +115,7 @@ class _NoRoom(CostError):
     """What nextpnr says of a unit that it cannot place or route."""
 
 
-def _figures(work: Path, texts: Mapping[str, str], device: str, name: str, seconds: float) -> FpgaCost:
+def _figures(work: Path, texts: Mapping[str, str], device: str, seconds: float) -> FpgaCost:
     for file, text in texts.items():
         (work / file).parent.mkdir(parents=True, exist_ok=True)
         (work / file).write_text(text, "utf-8")
@@ -129,14 +129,14 @@ def _figures(work: Path, texts: Mapping[str, str], device: str, name: str, secon
         carries=cells["SB_CARRY"],
         flip_flops=sum(count for kind, count in cells.items() if kind.startswith("SB_DFF")),
         block_rams=sum(count for kind, count in cells.items() if kind.startswith("SB_RAM")),
-        frequency=_place(work, device, name, seconds),
+        frequency=_place(work, device, seconds),
     )
 
 
 def _command(device: str) -> str:
-    return (
-        f"nextpnr-ice40 --{device} --package {DEVICES[device]} --json harness.json --seed 1 --asc harness.asc"
-    )  # fmt: skip
+    # a clock below its target of 12 MHz is a figure, and no error
+    options = "--json harness.json --seed 1 --asc harness.asc --timing-allow-fail"
+    return f"nextpnr-ice40 --{device} --package {DEVICES[device]} {options}"
 
 
 def _harness(unit: Unit) -> str:
@@ -161,7 +161,7 @@ endmodule
 """
 
 
-def _place(work: Path, device: str, name: str, seconds: float) -> float:
+def _place(work: Path, device: str, seconds: float) -> float:
     """The clock after routing, hertz."""
     try:
         done = subprocess.run(_command(device).split(), cwd=work, capture_output=True, text=True, timeout=seconds)
@@ -170,5 +170,5 @@ def _place(work: Path, device: str, name: str, seconds: float) -> float:
     found = re.findall(r"Max frequency for clock\s+'[^']*': ([\d.]+) MHz", done.stderr)
     if done.returncode or not found:
         wrong = re.findall(r"^ERROR: (.*)$", done.stderr, re.MULTILINE) or ["no clock was reported"]
-        raise _NoRoom(f"{name}: nextpnr, {device}: {wrong[0]}")
+        raise _NoRoom(f"nextpnr, {device}: {wrong[0]}")
     return float(found[-1]) * 1e6
