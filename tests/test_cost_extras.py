@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from sim.cli import main
 from sim.cost import equivalence, extras, fpga, pipelining
 from sim.cost.baseline.elements import instances
 from sim.cost.equivalence import PROOF_CELLS, Proof, prove_netlist, prove_or_say_why
-from sim.cost.errors import CostError
+from sim.cost.errors import CostError, TooLong
 from sim.cost.extras import Extra, Wanted, extras_of
 from sim.cost.fpga import FpgaCost, fpga_cost
 from sim.cost.levelised import levelise, play
@@ -120,6 +121,45 @@ def test_figures_of_an_fpga_are_kept(monkeypatch):
         fpga_cost(MUL, "up5k")
 
 
+def test_a_clock_below_the_target_of_nextpnr_is_a_figure(tmp_path):
+    """12 MHz, for which it would refuse the update unit of madam8: here a chain of 40 products."""
+    if shutil.which("nextpnr-ice40") is None:
+        pytest.skip("apt install nextpnr-ice40")
+    lines = "\n".join(f"assign x[{i + 1}] = x[{i}] * (b_i | 6'd3) ^ a_i;" for i in range(40))
+    ports = "input logic [5:0] a_i, b_i, output logic [5:0] word_o, output logic saturate_o, underflow_o"
+    parameters = ", ".join(f"parameter int {name} = 0" for name in MUL.parameters())
+    body = f"logic [5:0] x [0:40]; assign x[0] = a_i;\n{lines}\nassign {{saturate_o, underflow_o}} = a_i[1:0];"
+    text = f"module lns_mul #({parameters}) ({ports});\n{body}\nassign word_o = x[40];\nendmodule\n"
+    (tmp_path / "lns_mul.v").write_text(text)
+    assert 1e6 < fpga_cost(MUL, rtl_dir=tmp_path).frequency < 12e6
+
+
+def test_a_unit_that_does_not_fit_is_kept(monkeypatch):
+    if shutil.which("nextpnr-ice40") is None:
+        pytest.skip("apt install nextpnr-ice40")
+    wide = Mul(LNSFormat.parse("lns<10,4>"))
+    monkeypatch.setattr(fpga, "DEVICES", {"hx1k": "swg16tr"})
+    harness = fpga._harness
+    # more pins than the package has
+    more = "bit_o, input logic [20:0] x);"
+    monkeypatch.setattr(fpga, "_harness", lambda unit: harness(unit).replace("bit_o);", more))
+    with pytest.raises(CostError, match="nextpnr, hx1k: ") as first:
+        fpga_cost(wide, "hx1k")
+    monkeypatch.setattr(fpga, "_figures", lambda *_: pytest.fail("it was kept"))
+    with pytest.raises(CostError) as second:
+        fpga_cost(wide, "hx1k")
+    assert str(second.value) == str(first.value)
+
+
+def test_tools_that_take_too_long_are_not_kept(library):
+    unit = Mul(LNSFormat.parse("lns<9,4>"))
+    with pytest.raises(TooLong, match=r"Yosys needed more than 0\.01 s"):
+        least_periods(unit, library, [1], 0.01)
+    if shutil.which("nextpnr-ice40") is not None:
+        with pytest.raises(TooLong, match=r"needed more than 0\.01 s"):
+            fpga_cost(unit, seconds=0.01)
+
+
 def test_missing_fpga_tools_are_named_before_anything_is_priced(capsys, monkeypatch):
     monkeypatch.setattr(fpga.shutil, "which", lambda name: None)
     monkeypatch.setattr("sim.cost.command.design_cost", lambda *_: pytest.fail("it was priced"))
@@ -148,23 +188,105 @@ def test_small_netlists_are_proven_and_a_wrong_table_is_not(library, monkeypatch
     assert proof.points == 0 and proof.why.endswith("cells, proofs are tried up to 10")
 
 
-def test_flip_flops_that_invert_are_not_paired(library, tmp_path):
-    """As ASAP7 has them: the netlist is right, and no register of the Verilog's is in it."""
+@pytest.fixture(scope="module")
+def inverting(library, tmp_path_factory):
+    """Cells whose flip-flops show the inverse of what they take, as ASAP7 has them."""
     text = library.path.read_text()
     assert text.count('next_state : "D";') == 3
-    (tmp_path / "other.lib").write_text(text.replace('next_state : "D";', 'next_state : "!D";'))
-    other = load_library(tmp_path / "other.lib")
-    period = 500 * other.fo4
-    proof = prove_or_say_why(RELU, other, period)
-    assert proof.points == 0 and "shows the inverse of what it takes" in proof.why
-    play(levelise(load_netlist(synthesise(RELU, other, period)), other), RELU, RELU.transactions(0, 20, False), period)
+    path = tmp_path_factory.mktemp("library") / "other.lib"
+    path.write_text(text.replace('next_state : "D";', 'next_state : "!D";'))
+    return load_library(path)
+
+
+@pytest.mark.parametrize("unit", [RELU, MUL, ADD, CONVERT], ids=lambda unit: unit.module)
+def test_flip_flops_that_invert_are_proven(inverting, unit):
+    """The netlist has no register of the Verilog's: its flip-flops are paired by what they take."""
+    period = 500 * inverting.fo4
+    folder = synthesise(unit, inverting, period)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert prove_or_say_why(unit, inverting, period).points >= summary["flip_flops"]
+    some = unit.transactions(0, 20, False)
+    play(levelise(load_netlist(folder), inverting), unit, some, period)
+
+
+def _swapped(text: str, *pins: str) -> str:
+    """The Verilog of a netlist with two pins exchanged in the first flip-flop that has them."""
+    found = re.search(r"  DFFSR c\d+ \((?:.|\n)*?\n  \);", text)
+    assert found and all(f".{pin}(" in found[0] for pin in pins)
+    changed = found[0].replace(f".{pins[0]}(", ".@(").replace(f".{pins[1]}(", f".{pins[0]}(").replace("@", pins[1])
+    return text.replace(found[0], changed)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda text: text.replace("  NAND2X1 ", "  NOR2X1 ", 1),
+        lambda text: _swapped(text, "R", "S"),
+        lambda text: re.sub(r"(  DFFPOSX1 c\d+ \((?:\n.*)*?\.D\()(\w+(?:\[\d+\])?)", r"\1rst_ni", text, count=1),
+    ],
+    ids=["gate", "reset to 1", "data"],
+)
+def test_a_wrong_netlist_whose_flip_flops_invert_is_not_proven(inverting, tmp_path, plant):
+    folder = synthesise(ADD, inverting, 500 * inverting.fo4)
+    for name in ("netlist.json", "registers.json", "summary.json"):
+        shutil.copy(folder / name, tmp_path)
+    text = (folder / "netlist.v").read_text()
+    assert plant(text) != text
+    (tmp_path / "netlist.v").write_text(text)
+    assert prove_netlist(tmp_path, ADD, inverting) > 0
+    (tmp_path / "netlist.v").write_text(plant(text))
+    with pytest.raises(CostError, match="not proven to be the Verilog"):
+        prove_netlist(tmp_path, ADD, inverting)
+
+
+def test_a_proof_is_kept_by_all_that_enters_it(library, tmp_path, monkeypatch):
+    folder = synthesise(ADD, library, 200 * library.fo4)
+    for name in ("netlist.v", "netlist.json", "registers.json", "summary.json"):
+        shutil.copy(folder / name, tmp_path)
+    points = prove_netlist(folder, ADD, library)
+    monkeypatch.setattr(equivalence, "_prove", lambda *_: pytest.fail("it was kept"))
+    assert prove_netlist(folder, ADD, library) == prove_netlist(tmp_path, ADD, library) == points
+    other = _OtherRom(ADD.format, ADD.table)
+    for unit, depth in ((other, None), (ADD, 3)):
+        with pytest.raises(pytest.fail.Exception, match="it was kept"):
+            prove_netlist(folder, unit, library, depth)
+    for name, old, new in (("netlist.v", "NAND2X1", "NOR2X1"), ("registers.json", "n", "m")):
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(text.replace(old, new, 1))
+        with pytest.raises(pytest.fail.Exception, match="it was kept"):
+            prove_netlist(tmp_path, ADD, library)
+        (tmp_path / name).write_text(text)
+    for name in ("yosys_version", "_code_version"):
+        with monkeypatch.context() as patch:
+            patch.setattr(equivalence, name, lambda: "another")
+            with pytest.raises(pytest.fail.Exception, match="it was kept"):
+                prove_netlist(folder, ADD, library)
+
+
+def test_what_was_not_proven_is_tried_again(library, tmp_path, monkeypatch):
+    monkeypatch.setenv("LNS_CACHE_DIR", str(tmp_path))
+    folder = synthesise(MUL, library, 200 * library.fo4)
+    with pytest.raises(equivalence.Undecided, match="not decided in time"):
+        prove_netlist(folder, MUL, library, timeout=0.01)
+    assert prove_netlist(folder, MUL, library) > 0
+
+
+def test_a_register_without_a_name_is_no_error(inverting, tmp_path):
+    folder = synthesise(ADD, inverting, 500 * inverting.fo4)
+    for name in ("netlist.v", "netlist.json", "summary.json"):
+        shutil.copy(folder / name, tmp_path)
+    registers = json.loads((folder / "registers.json").read_text())
+    registers["inverted"][min(registers["inverted"])] = []
+    (tmp_path / "registers.json").write_text(json.dumps(registers))
+    with pytest.raises(equivalence.Undecided, match="1 registers of the netlist have no name"):
+        prove_netlist(tmp_path, ADD, inverting)
 
 
 def test_a_proof_that_takes_too_long_says_so_and_a_false_one_is_an_error(library, monkeypatch):
-    def undecided(*_):
+    def undecided(*_, **__):
         raise equivalence.Undecided("not decided in time")
 
-    def different(*_):
+    def different(*_, **__):
         raise CostError("3 points differ")
 
     monkeypatch.setattr(equivalence, "prove_netlist", undecided)
@@ -187,11 +309,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_command_says_what_was_asked(capsys, tmp_path, monkeypatch, tiny):
     depths: list[tuple[str, tuple[int, ...]]] = []
 
-    def stages(unit, library, wanted):
-        depths.append((unit.module, wanted))
+    def stages(unit, library, wanted, seconds):
+        depths.append((unit.module, tuple(wanted)))
+        if unit.module == "lns_convert":
+            raise TooLong("Yosys needed more than 240 s: the unit is too large")
         return [Stage(depth, 100.0, 1e-9 / (depth + 1), 7) for depth in wanted]
 
-    def figures(unit):
+    def figures(unit, seconds):
         if unit.module == "lns_relu":
             raise CostError("no room")
         return FpgaCost("hx8k", 11, 2, 3, 1, 5e7)
@@ -201,10 +325,14 @@ def test_the_command_says_what_was_asked(capsys, tmp_path, monkeypatch, tiny):
     monkeypatch.setattr(extras, "require_fpga_tools", lambda: None)
     arguments = ["cost", tiny, *STEP, "--fpga", "--depths", "0,3", "--prove"]
     assert main([*arguments, "--out", str(tmp_path)]) == 0
-    text = capsys.readouterr().out
+    text, told = capsys.readouterr()
+    steps = re.findall(r"^lns cost: madam8: \d+ of 18: lns_\w+: .* \(\d+ s\)$", told, re.MULTILINE)
+    assert len(steps) == 18 and any("lns_update: 3 register stages: 0.25 ns" in line for line in steps)
     assert "FPGA iCE40 hx8k: 11 LUT4s, 2 carries, 3 flip-flops, 1 block RAMs, clock at most 50.0 MHz" in text
     assert "FPGA: none. no room" in text
     assert "3 register stages: least period 250 ps, 100 µm², 7 flip-flops" in text
+    assert "3 register stages: no figures. Yosys needed more than 240 s: the unit is too large" in text
+    assert "register stages: none, it is a state machine" in text
     assert "netlist is the Verilog: proven for all inputs and states" in text
     assert "netlist is the definition: by " in text and f"proofs are tried up to {PROOF_CELLS})" in text
     assert main([*arguments, "--json"]) == 0
@@ -213,7 +341,11 @@ def test_the_command_says_what_was_asked(capsys, tmp_path, monkeypatch, tiny):
     by_module = {unit["module"]: unit for unit in made["units"]}
     assert by_module["lns_relu"]["fpga"] == {"refused": "no room"} and by_module["lns_update"]["fpga"]["luts"] == 11
     assert [stage["depth"] for stage in by_module["lns_update"]["depths"]] == [0, 3]
-    assert "depths" not in by_module["lns_loss"] and {wanted for _, wanted in depths} == {(0, 3)}
+    assert by_module["lns_loss"]["depths"] == {"refused": "it is a state machine"}
+    assert by_module["lns_convert"]["depths"][1] == {
+        "depth": 3, "refused": "Yosys needed more than 240 s: the unit is too large"
+    }  # fmt: skip
+    assert {wanted for _, wanted in depths} == {(0,), (3,)}
     proven = {module for module, unit in by_module.items() if unit["proof"]["points"]}
     assert {"lns_relu", "lns_convert"} <= proven and "lns_element_linear" not in proven
 

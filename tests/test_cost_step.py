@@ -15,7 +15,7 @@ from lns.design import Design, DesignError, MainMemory, load
 from sim.cost import cycles, step
 from sim.cost.cycles import Array, Count, Words, counts, counts_of, float_words, plan
 from sim.cost.errors import CostError
-from sim.cost.memory import Memory, dram, leakage_of_bit, rom, sram
+from sim.cost.memory import Memory, access_time, dram, leakage_of_bit, rom, sram
 from sim.cost.scaling import Node, scaling
 from sim.cost.step import KINDS, Machine, StepEnergy, UnitCost, scaled, step_energy
 from sim.report import cost_plot, show
@@ -249,7 +249,23 @@ def test_memories_that_are_none():
         sram(0, Node(45, 0.9), 0)
     table = rom(25659, 12, Node(130, 1.2), 63e-12)
     assert table.kind == "rom" and table.bits == 25659 * 12 and table.estimate
-    assert table.area_um2 == sram(25659 * 12, Node(130, 1.2), 63e-12).area_um2
+    like = sram(25659 * 12, Node(130, 1.2), 63e-12)
+    assert table.area_um2 == like.area_um2
+    # a look-up is an access of 64 bits, however few of them the word has; two, of 65 bits
+    assert table.energy * 12 == pytest.approx(64 * like.energy)
+    assert rom(10, 65, Node(130, 1.2), 0).energy * 65 == pytest.approx(128 * sram(650, Node(130, 1.2), 0).energy)
+
+
+def test_access_times():
+    """IHP's own at its node; a straight line over log capacity between two of them; behind them, selections."""
+    node = Node(130, 1.2)
+    times = {256: 3.2707e-9, 512: 4.0264e-9, 1024: 4.5488e-9, 2048: 5.5958e-9}
+    for words, seconds in times.items():
+        assert access_time(64 * words, node, 60e-12) == pytest.approx(seconds)
+    assert access_time(100, node, 60e-12) == pytest.approx(times[256])
+    assert access_time(round(2**15.5), node, 60e-12) == pytest.approx((times[512] + times[1024]) / 2, rel=1e-4)
+    assert access_time(9 << 17, node, 60e-12) == pytest.approx(times[2048] + 4 * 2 * 60e-12)
+    assert access_time(1 << 17, Node(180, 1.8), 0) == pytest.approx(times[2048] * scaling(node, Node(180, 1.8)).delay)
 
 
 # --- scaling -----------------------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -34,12 +34,16 @@ class Toggles:
         Seconds at 1.
     duration : float
         Seconds.
+    look_ups : mapping
+        Kind of ROM macro -> int array, of each of its instances: clocks at whose end the address was another one than
+        at the end of the clock before. What an address does between counts as edges of its nets, and as no look-up.
     """
 
     rises: Ints
     falls: Ints
     high: Floats
     duration: float
+    look_ups: Mapping[str, Ints] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)

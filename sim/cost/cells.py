@@ -129,6 +129,15 @@ class Cell:
         """What the cell's outputs are functions of: its inputs, then its state."""
         return (*self.inputs, self.state.name) if self.state else self.inputs
 
+    @property
+    def inverting(self) -> bool:
+        """Whether it is a flip-flop whose outputs all show the inverse of the data that it took."""
+        shown = [function for name in self.outputs if (function := self.pins[name].function)]
+        if self.state is None or self.state.latch or not shown:
+            return False
+        data = self.truth(self.state.data)[0]  # all pins and the state being 0
+        return all(self.truth(function)[0] != data for function in shown)
+
     @cached_property
     def _truths(self) -> dict[str, npt.NDArray[np.bool_]]:
         variables = self.variables

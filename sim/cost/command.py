@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lns.design import Design, load
@@ -14,6 +15,7 @@ from sim.cost.baseline.machine import BASELINES, baseline_cost
 from sim.cost.cycles import counts_of
 from sim.cost.errors import CostError
 from sim.cost.extras import Wanted, extras_of
+from sim.cost.liberty import ROM_BITS
 from sim.cost.machine import Cost, design_cost, require_design
 from sim.cost.settings import DEFAULT_PERIOD_FO4, Settings, make_settings
 from sim.cost.workload import Workload
@@ -50,6 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-delays", action="store_true", help="gates without delays: faster, and blind to glitches")
     parser.add_argument(
         "--wire-capacitance", type=float, default=0.0, metavar="FF", help="fF for each pin that a net drives"
+    )
+    parser.add_argument(
+        "--rom-macro", type=int, default=ROM_BITS, metavar="BITS",
+        help="ROMs of more bits are memory macros, by a model (default: 2^20)",
     )
     parser.add_argument("--fpga", action="store_true", help="LUTs, block RAM and clock of each unit in an iCE40 HX8K")
     parser.add_argument("--depths", metavar="0,1,2,4", help="least period of each unit with so many register stages")
@@ -92,6 +98,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         args.beats,
         counts_of(widths, workload.batch) if widths else None,
         trace=None if args.trace is None else load_trace(args.trace),
+        rom_bits=args.rom_macro,
     )
 
 
@@ -122,13 +129,19 @@ def run(args: argparse.Namespace) -> int:
         else:
             costs.append(baseline_cost(chip, settings, report=_report))
     if wanted:
-        costs = [replace(one, extras=extras_of(one.units, wanted, settings, _report)) for one in costs]
+        costs = [
+            replace(one, extras=extras_of(one.units, wanted, settings, partial(_report_of, one.name))) for one in costs
+        ]
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
         cost_plot.save(costs, args.out)
     described = [cost.to_dict() for cost in costs]
     print(json.dumps(described, indent=2) if args.json else cost_text.text(costs, settings))
     return 0
+
+
+def _report_of(name: str, text: str) -> None:
+    _report(f"{name}: {text}")
 
 
 def _report(text: str) -> None:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from sim.cost.activity import IDLE_CLOCKS, Activity, Toggles, check_results, ports_of, warm_up
 from sim.cost.errors import CostError
-from sim.cost.levelised import Levelised, functions_of, look_up, reset
+from sim.cost.levelised import Levelised, addresses_of, count_look_ups, functions_of, look_up, look_ups_of, reset
 from sim.cost.sdf import Paths
 from sim.verify.unit import Transaction, Unit
 
@@ -142,11 +142,13 @@ def simulate(delayed: Delayed, unit: Unit, transactions: Sequence[Transaction], 
     edges = np.zeros((_PHASES, 2, levelised.size), np.int64)
     high = np.zeros((_PHASES, levelised.size), np.int64)
     durations = np.zeros(_PHASES, np.int64)
+    addresses = addresses_of(levelised)
+    found = np.zeros((_PHASES, len(addresses[0]) - 1), np.int64)
     seen, still = _simulate(
         (functions_of(levelised.gates), functions_of(levelised.data), len(netlist.nets)),
         (delayed.readers, delayed.reader, delayed.place, delayed.delays, delayed.slots),
         values, ports.stimuli, ports.into, ports.out, ports.control, ports.results, edges, high, durations, half,
-        sum(map(len, played[:warm])),
+        sum(map(len, played[:warm])), addresses, found,
     )  # fmt: skip
     check_results(unit, played, ports, seen)
     if still > _PATIENCE:
@@ -161,11 +163,17 @@ def simulate(delayed: Delayed, unit: Unit, transactions: Sequence[Transaction], 
         clock = netlist.inputs["clk_i"][0]
         rises[clock] = falls[clock] = clocks
         ones[clock] = clocks * half
-        return Toggles(rises, falls, ones.astype(np.float64) * STEP, float(durations[phase]) * STEP)
+        return Toggles(
+            rises, falls, ones.astype(np.float64) * STEP, float(durations[phase]) * STEP,
+            look_ups=look_ups_of(levelised, found[phase]),
+        )  # fmt: skip
 
     counted, idle = toggles(_BEATS), toggles(_IDLE)
     beats = sum(map(len, transactions))
-    return Activity(counted.rises, counted.falls, counted.high, counted.duration, beats, seen, True, idle)
+    return Activity(
+        counted.rises, counted.falls, counted.high, counted.duration, beats, seen, True, idle,
+        look_ups=counted.look_ups,
+    )  # fmt: skip
 
 
 # --- the wheel -----------------------------------------------------------------------------------------------------
@@ -346,7 +354,8 @@ def _more(events, state):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True, nogil=True)
 def _simulate(  # type: ignore[no-untyped-def]
-    parts, fanout, values, stimuli, into, out, control, results, edges, high, durations, half, warm
+    parts, fanout, values, stimuli, into, out, control, results, edges, high, durations, half, warm,
+    addresses, look_ups
 ):
     """How many results came, and the clocks since anything moved.
 
@@ -368,6 +377,7 @@ def _simulate(  # type: ignore[no-untyped-def]
     since = np.zeros(len(values) + 1, np.int64)  # and of the phase
     edge = sent = seen = still = phase = 0
     taken = valid = False
+    settled = values.copy()  # at the end of the clock before
     hold = half // 50
     while phase != 4 and still <= _PATIENCE:
         counts = (edges[phase], high[phase], since)
@@ -406,6 +416,9 @@ def _simulate(  # type: ignore[no-untyped-def]
             phase, still = 3, 0
         elif phase == 3 and still == IDLE_CLOCKS:
             phase = 4
+        if len(addresses[0]) > 1:
+            count_look_ups(addresses, values, settled, look_ups[before])
+            settled[:] = values
         if phase != before:
             for net in range(nets):
                 if values[net]:

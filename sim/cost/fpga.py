@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sim.cost.cache import cached
-from sim.cost.errors import CostError
-from sim.cost.synthesis import TOP, run_yosys, yosys_version
+from sim.cost.errors import CostError, TooLong
+from sim.cost.synthesis import TOP, YOSYS_SECONDS, run_yosys, yosys_version
 from sim.verify.tools import MissingTool, sources_of
 from sim.verify.unit import Unit
 from sim.verify.wrapper import DEPTH, connect, wrapper_text
@@ -27,7 +27,6 @@ from sim.verify.wrapper import DEPTH, connect, wrapper_text
 __all__ = ["DEVICES", "FpgaCost", "fpga_cost", "require_fpga_tools"]
 
 DEVICES = {"hx1k": "tq144", "hx8k": "ct256", "lp8k": "cm81", "up5k": "sg48"}  #: device -> package
-_SECONDS = 900  # that placing and routing may take
 
 _UNIT = """\
 read_verilog -sv -defer {sources}
@@ -75,13 +74,16 @@ def require_fpga_tools() -> str:
     return f"{yosys_version()} {(done.stderr + done.stdout).strip()}"
 
 
-def fpga_cost(unit: Unit, device: str = "hx8k", rtl_dir: Path | None = None) -> FpgaCost:
-    """Synthesise, place and route a unit in its wrapper; cached.
+def fpga_cost(
+    unit: Unit, device: str = "hx8k", rtl_dir: Path | None = None, seconds: float = YOSYS_SECONDS
+) -> FpgaCost:
+    """Synthesise, place and route a unit in its wrapper; cached, and so is that it does not fit.
 
     Raises
     ------
     CostError
-        If there is no such device, the unit does not fit, or a tool refuses it.
+        If there is no such device, the unit does not fit, or a tool refuses it. `TooLong` if Yosys or nextpnr needs
+        more seconds.
     MissingTool
         If a tool is not installed.
     """
@@ -96,19 +98,29 @@ def fpga_cost(unit: Unit, device: str = "hx8k", rtl_dir: Path | None = None) -> 
 
     def build(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="lns-fpga-") as name:
-            made = _figures(Path(name), texts, device, f"{unit.module} {unit}")
-        (folder / "fpga.json").write_text(json.dumps(asdict(made)) + "\n", "utf-8")
+            try:
+                made = asdict(_figures(Path(name), texts, device, seconds))
+            except _NoRoom as error:
+                made = {"refused": str(error)}
+        (folder / "fpga.json").write_text(json.dumps(made) + "\n", "utf-8")
 
     key = {f"file {name}": text for name, text in texts.items()} | {"device": _command(device), "tools": tools}
-    return FpgaCost(**json.loads((cached("fpga", key, build) / "fpga.json").read_text("utf-8")))
+    made = json.loads((cached("fpga", key, build) / "fpga.json").read_text("utf-8"))
+    if "refused" in made:
+        raise CostError(made["refused"])
+    return FpgaCost(**made)
 
 
-def _figures(work: Path, texts: Mapping[str, str], device: str, name: str) -> FpgaCost:
+class _NoRoom(CostError):
+    """What nextpnr says of a unit that it cannot place or route."""
+
+
+def _figures(work: Path, texts: Mapping[str, str], device: str, seconds: float) -> FpgaCost:
     for file, text in texts.items():
         (work / file).parent.mkdir(parents=True, exist_ok=True)
         (work / file).write_text(text, "utf-8")
-    run_yosys(work, "unit.ys")
-    run_yosys(work, "harness.ys")  # the unit's cells stay as they are
+    run_yosys(work, "unit.ys", seconds)
+    run_yosys(work, "harness.ys", seconds)  # the unit's cells stay as they are
     netlist = json.loads((work / f"{TOP}.json").read_text("utf-8"))["modules"][TOP]
     cells = Counter(cell["type"] for cell in netlist["cells"].values())
     return FpgaCost(
@@ -117,14 +129,14 @@ def _figures(work: Path, texts: Mapping[str, str], device: str, name: str) -> Fp
         carries=cells["SB_CARRY"],
         flip_flops=sum(count for kind, count in cells.items() if kind.startswith("SB_DFF")),
         block_rams=sum(count for kind, count in cells.items() if kind.startswith("SB_RAM")),
-        frequency=_place(work, device, name),
+        frequency=_place(work, device, seconds),
     )
 
 
 def _command(device: str) -> str:
-    return (
-        f"nextpnr-ice40 --{device} --package {DEVICES[device]} --json harness.json --seed 1 --asc harness.asc"
-    )  # fmt: skip
+    # a clock below its target of 12 MHz is a figure, and no error
+    options = "--json harness.json --seed 1 --asc harness.asc --timing-allow-fail"
+    return f"nextpnr-ice40 --{device} --package {DEVICES[device]} {options}"
 
 
 def _harness(unit: Unit) -> str:
@@ -149,14 +161,14 @@ endmodule
 """
 
 
-def _place(work: Path, device: str, name: str) -> float:
+def _place(work: Path, device: str, seconds: float) -> float:
     """The clock after routing, hertz."""
     try:
-        done = subprocess.run(_command(device).split(), cwd=work, capture_output=True, text=True, timeout=_SECONDS)
+        done = subprocess.run(_command(device).split(), cwd=work, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise CostError(f"{name}: nextpnr needed more than {_SECONDS} s") from None
+        raise TooLong(f"nextpnr needed more than {seconds:g} s") from None
     found = re.findall(r"Max frequency for clock\s+'[^']*': ([\d.]+) MHz", done.stderr)
     if done.returncode or not found:
         wrong = re.findall(r"^ERROR: (.*)$", done.stderr, re.MULTILINE) or ["no clock was reported"]
-        raise CostError(f"{name}: nextpnr, {device}: {wrong[0]}")
+        raise _NoRoom(f"nextpnr, {device}: {wrong[0]}")
     return float(found[-1]) * 1e6

@@ -18,10 +18,14 @@ from sim.cost.cells import Cell
 from sim.cost.errors import CostError
 from sim.cost.expression import Expression
 from sim.cost.liberty import Library
+from sim.cost.macro import RomMacro
 from sim.cost.netlist import UNCONNECTED, Instances, Netlist
 from sim.verify.unit import Transaction, Unit
 
-__all__ = ["Levelised", "functions_of", "levelise", "look_up", "play", "reset"]
+__all__ = [
+    "Levelised", "addresses_of", "count_look_ups", "functions_of", "levelise", "look_up", "look_ups_of", "play",
+    "reset",
+]  # fmt: skip
 
 _PATIENCE = 5000  # clocks without a transfer after which nothing more is waited for
 _AFTER = 32  # clocks behind the last result in which no other may come
@@ -50,7 +54,8 @@ class _Functions:
 class Levelised:
     """A netlist made ready: outputs of flip-flops and gates in order, and what flip-flops take at the clock's edge.
 
-    Behind its nets stands one for the state of each flip-flop.
+    Behind its nets stands one for the state of each flip-flop. ``addresses`` has of each kind of ROM macro the nets of
+    the address of every instance.
     """
 
     netlist: Netlist
@@ -59,6 +64,7 @@ class Levelised:
     data: _Functions
     clear: _Functions
     preset: _Functions
+    addresses: Mapping[str, Ints]
 
 
 def play(levelised: Levelised, unit: Unit, transactions: Sequence[Transaction], period: float) -> Activity:
@@ -80,11 +86,13 @@ def play(levelised: Levelised, unit: Unit, transactions: Sequence[Transaction], 
     """
     netlist, ports = levelised.netlist, ports_of(levelised.netlist, unit, transactions)
     counts = np.zeros((2, 3, levelised.size), np.int64)
+    addresses = addresses_of(levelised)
+    found = np.zeros((2, len(addresses[0]) - 1), np.int64)
     parts = (levelised.gates, levelised.data, levelised.clear, levelised.preset)
     values = np.zeros(levelised.size, np.uint8)
     seen, taken, *clocks = _play(
         tuple(map(functions_of, parts)), values, ports.stimuli, ports.into, ports.out, ports.control, ports.results,
-        counts,
+        counts, addresses, found,
     )  # fmt: skip
     check_results(unit, transactions, ports, seen)
     if seen < len(ports.expected):
@@ -92,7 +100,10 @@ def play(levelised: Levelised, unit: Unit, transactions: Sequence[Transaction], 
     (rises, falls, high, time), idle = (
         _toggles(netlist, count, clock, period) for count, clock in zip(counts, clocks, strict=True)
     )
-    return Activity(rises, falls, high, time, taken, seen, False, Toggles(*idle))
+    busy, still = (look_ups_of(levelised, one) for one in found)
+    return Activity(
+        rises, falls, high, time, taken, seen, False, Toggles(*idle, look_ups=still), look_ups=busy
+    )  # fmt: skip
 
 
 def _toggles(netlist: Netlist, counts: Ints, clocks: int, period: float) -> tuple[Ints, Ints, Floats, float]:
@@ -107,6 +118,19 @@ def _toggles(netlist: Netlist, counts: Ints, clocks: int, period: float) -> tupl
 def functions_of(functions: _Functions) -> tuple[Ints, Ints, Ints, Bits, Ints]:
     """What kernels take."""
     return functions.start, functions.fanin, functions.base, functions.tables, functions.out
+
+
+def addresses_of(levelised: Levelised) -> tuple[Ints, Ints]:
+    """What kernels take: the nets ``nets[start[i]:start[i + 1]]`` are the address of ROM macro i."""
+    rows = [nets for kind in levelised.addresses.values() for nets in kind]
+    widths = np.array([0, *map(len, rows)], np.int64)
+    return np.cumsum(widths), np.concatenate([np.zeros(0, np.int64), *rows])
+
+
+def look_ups_of(levelised: Levelised, counts: Ints) -> dict[str, Ints]:
+    """Counts of all ROM macros, by kind."""
+    ends = np.cumsum([len(nets) for nets in levelised.addresses.values()])
+    return dict(zip(levelised.addresses, np.split(counts, ends[:-1]), strict=True)) if len(ends) else {}
 
 
 def reset(levelised: Levelised, values: Bits, control: Ints) -> None:
@@ -149,10 +173,12 @@ def levelise(netlist: Netlist, library: Library) -> Levelised:
                 made.add(cells[name], kind, None, _function(cells[name], pin), kind.of(pin), pin)
     gates = made.done()
     order = _order(gates, first, netlist)
-    return Levelised(
-        netlist, size, _reordered(gates, order),
-        *(_of_states(cells, storing, state_nets, part) for part in ("data", "clear", "preset")),
-    )  # fmt: skip
+    data, clear, preset = (_of_states(cells, storing, state_nets, part) for part in ("data", "clear", "preset"))
+    addresses = {
+        name: np.stack([kind.of(pin) for pin in cells[name].inputs], axis=1)
+        for name, kind in netlist.kinds.items() if isinstance(cells[name], RomMacro)
+    }  # fmt: skip
+    return Levelised(netlist, size, _reordered(gates, order), data, clear, preset, addresses)
 
 
 def _check_clock(netlist: Netlist, cell: Cell, kind: Instances) -> None:
@@ -301,7 +327,18 @@ def _count(values, before, counts):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
-def _play(parts, values, stimuli, into, out, control, results, counts):  # type: ignore[no-untyped-def]
+def count_look_ups(addresses, values, before, counts):  # type: ignore[no-untyped-def]
+    """Count the ROM macros whose address is another one than before."""
+    start, nets = addresses
+    for macro in range(len(start) - 1):
+        for place in range(start[macro], start[macro + 1]):
+            if values[nets[place]] != before[nets[place]]:
+                counts[macro] += 1
+                break
+
+
+@nb.njit(cache=True, nogil=True)
+def _play(parts, values, stimuli, into, out, control, results, counts, addresses, look_ups):  # type: ignore[no-untyped-def]
     """How many results came, at most one more than are due; the beats taken while toggles were counted; the clocks in
     which they were, with beats and idle.
 
@@ -326,10 +363,12 @@ def _play(parts, values, stimuli, into, out, control, results, counts):  # type:
             _settle(gates, values)
         if valid and (sent >= WARM_UP or len(stimuli) <= 2 * WARM_UP):
             _count(values, before, counts[0])
+            count_look_ups(addresses, values, before, look_ups[0])
             beats += 1
             taken += values[control[3]]
         elif seen == len(results) - 1 and still > _AFTER:
             _count(values, before, counts[1])
+            count_look_ups(addresses, values, before, look_ups[1])
             idle += 1
         before[:] = values
         still += 1

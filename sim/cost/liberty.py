@@ -23,10 +23,13 @@ from sim.cost.cells import Cell, Energy, Floats, Leakage, Pin, State, Table
 from sim.cost.errors import CostError
 from sim.cost.expression import Expression, parse_expression
 from sim.cost.liberty_text import Group, parse_groups
+from sim.cost.scaling import Node
 from sim.source import syntax_digest
 from sim.verify.tools import MissingTool
 
-__all__ = ["Library", "default_library", "load_library"]
+__all__ = ["ROM_BITS", "Library", "default_library", "load_library"]
+
+ROM_BITS = 1 << 20  #: of a ROM that is still made gates of; the largest of all presets has 307,908
 
 _DEFAULT = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 _PREFIXES = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
@@ -52,6 +55,10 @@ class Library:
     fo4 : float
         Seconds: mean of the rising and the falling delay of the smallest inverter that drives four of itself, behind
         inverters that do the same.
+    node : Node, optional
+        Its process node, for the models of memories: what prices are for sets it, the text does not tell.
+    rom_bits : int
+        A ROM of more bits is no logic, but a memory macro by a model.
     """
 
     path: Path
@@ -62,6 +69,8 @@ class Library:
     cells: Mapping[str, Cell]
     gate_equivalent_um2: float
     fo4: float
+    node: Node | None = None
+    rom_bits: int = ROM_BITS
 
 
 def default_library() -> Path:

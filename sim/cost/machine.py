@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lns.design import Core, Design, MainMemory
-from sim.cost.cells import Cell
 from sim.cost.cycles import Array, Words, counts, role_of
 from sim.cost.errors import CostError
 from sim.cost.extras import Extra
-from sim.cost.mapping import smallest_inverter
+from sim.cost.mapping import inverter_leakage
 from sim.cost.memory import dram, sram
 from sim.cost.operands import Recorded, recorded, uniform
 from sim.cost.price import UNIFORM, Price, price
@@ -163,6 +162,7 @@ def unit_cost(role: str, prices: list[Price]) -> UnitCost:
         sum(one.leakage for one in prices),
         sum(one.area_um2 for one in prices),
         sum(one.gate_equivalents for one in prices),
+        estimate=any(one.macros for one in prices),
     )
 
 
@@ -181,20 +181,9 @@ def assemble(
     """
     roles = dict.fromkeys(role for role, _ in prices if role != "convert" or words.copies)
     units = tuple(unit_cost(role, [one for kind, one in prices if kind == role]) for role in roles)
-    inverter = _leakage(smallest_inverter(settings.conditions.library))
+    inverter = inverter_leakage(settings.conditions.library)
     main = dram() if core.memory is MainMemory.DRAM else sram(core.memory_kib << 13, settings.node, inverter)
     return Machine(
         name, array, words, (*units, *more), sram(core.buffer_kib << 13, settings.node, inverter), main,
         settings.conditions.period, unpriced,
     )  # fmt: skip
-
-
-def _leakage(inverter: Cell) -> float:
-    """Mean watts over the states of the input."""
-    total = 0.0
-    for supply in {one.supply for one in inverter.leakage}:
-        same = [one for one in inverter.leakage if one.supply == supply]
-        by_state = [one.power for one in same if one.when is not None]
-        rest = [one.power for one in same if one.when is None]
-        total += (sum(by_state) + sum(rest) * (2 - len(by_state))) / 2
-    return total

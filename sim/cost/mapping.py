@@ -11,7 +11,7 @@ from sim.cost.cells import Cell
 from sim.cost.errors import CostError
 from sim.cost.liberty import Library
 
-__all__ = ["mapping_library", "mapping_text", "smallest_inverter"]
+__all__ = ["inverter_leakage", "mapping_library", "mapping_text", "proof_text", "smallest_inverter"]
 
 _GENERATION = "4"  # of the text: raise it with any change of this file that changes it
 
@@ -40,6 +40,21 @@ def _as_dfflibmap_reads(found: re.Match[str]) -> str:
         return group
     names = {"clear": "preset", "preset": "clear"}
     return re.sub(r"\b(clear|preset)(?=\s*:)", lambda name: names[name.group()], group)
+
+
+def proof_text(text: str) -> str:
+    """A text of `mapping_text` for proofs: a flip-flop that stores the inverse of its input stores the input, and what
+    was its state is the inverse of that. It is the same cell, and its state is the register of the Verilog."""
+    return _FLIP_FLOP.sub(_as_it_is_in_verilog, text)
+
+
+def _as_it_is_in_verilog(found: re.Match[str]) -> str:
+    """What clears the inverse presets the state: the two names are exchanged already, see `_as_dfflibmap_reads`."""
+    group = found.group()
+    if not _INVERTED.search(group):
+        return group
+    group = _INVERTED.sub(lambda next_state: re.sub(r"[!']", "", next_state.group()), group)
+    return re.sub(r"\(\s*(\w+)\s*,\s*(\w+)\s*\)", r"(\2, \1)", group, count=1)
 
 
 def mapping_library(library: Library) -> Path:
@@ -121,3 +136,14 @@ def smallest_inverter(library: Library) -> Cell:
     if not found:
         raise CostError(f"{library.path}: an inverter is required, the library has none")
     return min(found, key=lambda cell: (cell.area_um2, cell.pins[cell.inputs[0]].rise_capacitance))
+
+
+def inverter_leakage(library: Library) -> float:
+    """What the smallest inverter leaks, watts: the mean over the states of its input."""
+    inverter, total = smallest_inverter(library), 0.0
+    for supply in {one.supply for one in inverter.leakage}:
+        same = [one for one in inverter.leakage if one.supply == supply]
+        by_state = [one.power for one in same if one.when is not None]
+        rest = [one.power for one in same if one.when is None]
+        total += (sum(by_state) + sum(rest) * (2 - len(by_state))) / 2
+    return total

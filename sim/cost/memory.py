@@ -1,4 +1,4 @@
-"""Energy, leakage and area of memories, by stated models: estimates, all of them.
+"""Energy, leakage, area and access time of memories, by stated models: estimates, all of them.
 
 Three published sources:
 
@@ -7,6 +7,9 @@ Three published sources:
   1.3 to 2.6 nJ.
 - Area and leakage of SRAM: the single-port macros of the IHP SG13G2 open PDK (130 nm, typical, 1.2 V, 25 °C;
   ``RM_IHPSG13_1P_{256,1024,2048}x64_c2_bm_bist``): 93 180.53, 263 946.14 and 491 633.62 µm²; 12.086 pW a bit.
+- Access time: the same macros and the one of 512 words, from clock to data, the slowest entry of their tables (0.476 ns
+  of slew, 64 fF): 3.271, 4.026, 4.549 and 5.596 ns. Their addresses need no set-up. Capacitance of an address pin:
+  7.215 fF, 2.5 times that of the same PDK's ``inv_1``.
 - Between nodes: `sim.cost.scaling`.
 
 The macros check the first source too: reading 64 bits takes 91.8 pJ from 8 KiB and 122.4 pJ from 16 KiB there, writing
@@ -20,10 +23,12 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from sim.cost.errors import CostError
 from sim.cost.scaling import Node, scaling
 
-__all__ = ["Memory", "dram", "leakage_of_bit", "rom", "sram"]
+__all__ = ["ADDRESS_LOAD", "Memory", "access_time", "dram", "leakage_of_bit", "macros_of", "rom", "sram"]
 
 _HOROWITZ = Node(45, 0.9)
 _ACCESS_BITS = 64
@@ -35,6 +40,10 @@ _MACRO_BITS = 2048 * 64  # the largest macro
 _BIT_AREA = (491_633.616 - 93_180.5344) / ((2048 - 256) * 64)  # µm²: what the macros grow by
 _MACRO_AREA = 93_180.5344 - 256 * 64 * _BIT_AREA  # µm²: what each has besides; 1024 × 64 lies on the line
 _LEAKAGE_RATIO = 12.086e-12 / 63.0032e-12  # a bit's leakage over that of the same PDK's smallest inverter
+_ACCESS_BITS_LOG2, _ACCESS_TIMES = (14, 15, 16, 17), (3.2707e-9, 4.0264e-9, 4.5488e-9, 5.5958e-9)  # capacity, seconds
+_SELECT_FO4 = 2  # of one of two macros
+#: Capacitance of a macro's address pin, over that of the smallest inverter's: IHP's 7.21489 and 2.867455 fF.
+ADDRESS_LOAD = 7.21489 / 2.867455
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +119,7 @@ def sram(bits: int, node: Node, inverter_leakage: float) -> Memory:
     """
     if bits < 1:
         raise CostError(f"memory: must have at least one bit, got {bits}")
-    macros = -(-bits // _MACRO_BITS)
+    macros = macros_of(bits)
     area = macros * _MACRO_AREA + bits * _BIT_AREA
     energy = _access_energy(bits) / _ACCESS_BITS
     return Memory(
@@ -133,8 +142,35 @@ def dram() -> Memory:
 def rom(entries: int, width: int, node: Node, inverter_leakage: float) -> Memory:
     """A table too large to be logic, as a macro: SRAM of the same bits, which is an upper bound of all three figures.
 
-    (A ROM bit is one transistor and SRAM's are six; no open macro was found to say how much that saves.) A look-up
-    takes ``width`` times the energy a bit.
+    (A ROM bit is one transistor and SRAM's are six; no open macro was found to say how much that saves.) A look-up is
+    one access of 64 bits for each 64 bits of the word or part of them: its neighbours are not asked for.
     """
     like = sram(entries * width, node, inverter_leakage)
-    return Memory("rom", like.bits, like.energy, like.leakage, like.area_um2)
+    accesses = -(-width // _ACCESS_BITS)
+    return Memory("rom", like.bits, like.energy * _ACCESS_BITS * accesses / width, like.leakage, like.area_um2)
+
+
+def macros_of(bits: int) -> int:
+    """Macros of at most 16 KiB that so many bits take."""
+    return -(-bits // _MACRO_BITS)
+
+
+def access_time(bits: int, node: Node, fo4: float) -> float:
+    """Seconds from the address to the data of a memory, which nobody clocks.
+
+    Parameters
+    ----------
+    bits : int
+        Its capacity.
+    node : Node
+    fo4 : float
+        Delay of an inverter that drives four, seconds.
+
+    Notes
+    -----
+    That of an IHP macro of the capacity, straight between theirs over log capacity, that of the least one for less;
+    times the delay factor from 130 nm at 1.2 V to the node. Above 16 KiB the data of several macros pass
+    ⌈log2 macros⌉ selections of one of two, of 2 FO4 each: an assumption.
+    """
+    one = float(np.interp(math.log2(bits), _ACCESS_BITS_LOG2, _ACCESS_TIMES)) * scaling(_IHP, node).delay
+    return one + math.ceil(math.log2(macros_of(bits))) * _SELECT_FO4 * fo4

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from sim.cost.cells import Cell, State
 from sim.cost.errors import CostError
 from sim.cost.expression import Expression
+from sim.cost.macro import RomMacro
 
 __all__ = ["model_text", "models_text"]
 
@@ -34,6 +37,8 @@ def model_text(cell: Cell) -> str:
             raise CostError(f"cell {cell.name}: a plain name is required, got {name}")
     tables, lines = [], [f"module {cell.name} ({', '.join(cell.pins)});"]
     lines += [f"  {'output' if pin.output else 'input'} {pin.name};" for pin in cell.pins.values()]
+    if isinstance(cell, RomMacro):
+        return "\n".join([*lines, *_memory(cell), "endmodule", ""])
     if cell.state:
         lines += _state(cell, cell.state)
     for name in cell.outputs:
@@ -80,6 +85,20 @@ def _verilog(cell: Cell, expression: Expression) -> str:
         return names.get(expression.name, expression.verilog)
     parts = tuple(Expression("", _verilog(cell, part)) for part in expression.parts)
     return Expression(expression.operator, parts=parts).verilog
+
+
+def _memory(cell: RomMacro) -> list[str]:
+    """A table of words, ones behind the last."""
+    width = cell.words.shape[1]
+    rows = np.ones((1 << len(cell.inputs), width), np.uint8)
+    rows[: len(cell.words)] = cell.words
+    assigned = (f"    words[{number}] = {width}'b{''.join(map(str, row))};" for number, row in enumerate(rows[:, ::-1]))
+    address, data = (", ".join(reversed(pins)) for pins in (cell.inputs, cell.outputs))
+    return [
+        f"  reg [{width - 1}:0] words [0:{len(rows) - 1}];", "  initial begin", *assigned, "  end",
+        f"  assign {{{data}}} = words[{{{address}}}];", "  specify",
+        *(f"    ({source} => {output}) = 0;" for output in cell.outputs for source in cell.inputs), "  endspecify",
+    ]  # fmt: skip
 
 
 def _state(cell: Cell, state: State) -> list[str]:

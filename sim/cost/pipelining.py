@@ -19,9 +19,10 @@ from pathlib import Path
 from sim.cost.errors import CostError
 from sim.cost.levelised import levelise, play
 from sim.cost.liberty import Library
+from sim.cost.macro import with_macros
 from sim.cost.models import models_text
 from sim.cost.netlist import load_netlist
-from sim.cost.synthesis import TOP, synthesise_files
+from sim.cost.synthesis import TOP, YOSYS_SECONDS, synthesise_files
 from sim.verify.tools import sources_of, tool_environment
 from sim.verify.unit import Combinational, Unit, pack
 from sim.verify.wrapper import connect, verilog_literal, wrapper_text
@@ -48,14 +49,16 @@ def has_pipeline(unit: Unit) -> bool:
     return isinstance(unit, Combinational) or "DEPTH" in unit.parameters()
 
 
-def least_periods(unit: Unit, library: Library, depths: Sequence[int]) -> list[Stage]:
+def least_periods(
+    unit: Unit, library: Library, depths: Sequence[int], seconds: float = YOSYS_SECONDS
+) -> list[Stage]:
     """Area and least period of a unit for each number of register stages; netlists are cached.
 
     Raises
     ------
     CostError
         As `sim.cost.synthesis.synthesise`; if a depth is negative, or the unit has no pipeline; if a netlist does not
-        compute what the definition says.
+        compute what the definition says. `TooLong` if a run of Yosys needs more seconds.
     MissingTool
         If a tool is not installed.
     """
@@ -69,11 +72,12 @@ def least_periods(unit: Unit, library: Library, depths: Sequence[int]) -> list[S
         core = isinstance(unit, Combinational)
         files = {**sources, f"{TOP}.v": _text(unit) if core else wrapper_text(unit, TOP), **unit.roms()}
         retimed = "lns_moved" if core and depth > 2 else None
-        folder = synthesise_files(files, [*sources], library, _PERIOD, {"DEPTH": depth}, ["speed"], retimed)
+        folder = synthesise_files(files, [*sources], library, _PERIOD, {"DEPTH": depth}, ["speed"], retimed, seconds)
         if core:
             _simulate(unit, library, folder, depth)
         else:
-            play(levelise(load_netlist(folder), library), unit, unit.transactions(0, BEATS // 20, False), _PERIOD)
+            made = levelise(load_netlist(folder), with_macros(folder, library))
+            play(made, unit, unit.transactions(0, BEATS // 20, False), _PERIOD)
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
         found.append(Stage(depth, summary["area_um2"], summary["critical_path"], summary["flip_flops"]))
     return found
@@ -161,7 +165,8 @@ def _simulate(unit: Unit, library: Library, folder: Path, depth: int) -> None:
             width=unit.input_bits, out=unit.output_bits, beats=len(chosen), late=max(depth - 1, 0),
             clocked=int(depth > 0),
         )  # fmt: skip
-        models = models_text(library.cells[kind] for kind in kinds)
+        cells = with_macros(folder, library).cells
+        models = models_text(cells[kind] for kind in kinds)
         texts = {"given.memh": given, "wanted.memh": wanted, "bench.v": bench, "models.v": models}
         for file, text in texts.items():
             (work / file).write_text(text, "utf-8")

@@ -7,6 +7,7 @@
   changes the output. Energies and leakage under a condition count with its probability. Pins of a cell are taken as
   independent; their probabilities are the simulation's.
 - Leakage: of every cell, under its conditions.
+- ROM macros: look-ups times the energy of one, by the model of memories; their pins are loads like others.
 
 Where a library lists energies of supply and of ground, those of ground are left out: they are the same energy, seen
 where the current leaves.
@@ -27,6 +28,7 @@ from sim.cost.cells import Cell, Energy, Floats, Leakage
 from sim.cost.errors import CostError
 from sim.cost.expression import Expression
 from sim.cost.liberty import Library
+from sim.cost.macro import RomMacro
 from sim.cost.netlist import UNCONNECTED, Instances, Netlist
 from sim.cost.timing import Timing
 
@@ -42,7 +44,7 @@ class Power:
 
     ``clock_…`` is that of the nets at clock pins of flip-flops, and of these pins in the cells; ``sequential_…`` of all
     else in flip-flops, and of the nets that they drive; ``combinational_…`` of the other cells; ``input_switching`` of
-    the nets that come from outside.
+    the nets that come from outside; ``macro`` of look-ups in ROM macros.
     """
 
     clock_internal: float
@@ -52,6 +54,7 @@ class Power:
     combinational_internal: float
     combinational_switching: float
     input_switching: float
+    macro: float
     leakage: float
 
     @property
@@ -71,7 +74,7 @@ class Power:
     @property
     def dynamic(self) -> float:
         """All but leakage. Times `Activity.beat_time` it is the energy of a beat."""
-        return self.clock + self.internal + self.switching
+        return self.clock + self.internal + self.switching + self.macro
 
 
 def power(netlist: Netlist, toggles: Toggles, timing: Timing, library: Library, wire_capacitance: float = 0.0) -> Power:
@@ -99,13 +102,17 @@ def power(netlist: Netlist, toggles: Toggles, timing: Timing, library: Library, 
     for name, net_energy in _switching(netlist, cells, toggles, loads, library.voltage).items():
         parts[f"{name}_switching"] += net_energy / toggles.duration
     for name, kind in netlist.kinds.items():
-        group = _Group(cells[name], kind, toggles, timing, loads)
-        state = cells[name].state
+        cell, state = cells[name], cells[name].state
+        if isinstance(cell, RomMacro):
+            parts["macro"] += cell.energy * float(toggles.look_ups[name].sum()) / toggles.duration
+            parts["leakage"] += len(kind.names) * cell.leakage[0].power
+            continue
+        group = _Group(cell, kind, toggles, timing, loads)
         clock_pins = state.clock.names if state else frozenset()
         other = "sequential" if state else "combinational"
         for pin in kind.pins:
             part = "clock" if pin in clock_pins else other
-            energy = group.output_energy(pin) if cells[name].pins[pin].output else group.input_energy(pin)
+            energy = group.output_energy(pin) if cell.pins[pin].output else group.input_energy(pin)
             parts[f"{part}_internal"] += energy / toggles.duration
         parts["leakage"] += group.leakage()
     return Power(**{name: float(watts) for name, watts in parts.items()})

@@ -20,6 +20,7 @@ from sim.cost.cache import cached
 from sim.cost.delayed import delay, simulate
 from sim.cost.levelised import levelise, play
 from sim.cost.liberty import Library
+from sim.cost.macro import RomMacro, with_macros
 from sim.cost.netlist import load_netlist
 from sim.cost.power import power
 from sim.cost.sdf import cell_delays
@@ -61,17 +62,19 @@ class Conditions:
 class BeatEnergy:
     """Mean dynamic energy of a clock with a beat, joules; leakage apart.
 
-    ``clock`` is spent in the clock pins of flip-flops, ``internal`` in all other cells, ``switching`` in the nets.
+    ``clock`` is spent in the clock pins of flip-flops, ``internal`` in all other cells, ``switching`` in the nets,
+    ``macro`` in look-ups of ROM macros, by a model.
     """
 
     clock: float
     internal: float
     switching: float
     beats: int
+    macro: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.clock + self.internal + self.switching
+        return self.clock + self.internal + self.switching + self.macro
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,10 @@ class Price:
         `BeatEnergy` by what was recorded: ``forward 1``, ``uniform`` …
     verified : int
         Beats whose every result was compared in the netlist, which is all of them.
+    macros : int
+        ROM macros, whose cost is a model's.
+    macro_area_um2, macro_leakage, macro_access_time : float
+        What the model says of all together, within the figures above, and the longest access, seconds.
     """
 
     module: str
@@ -108,6 +115,15 @@ class Price:
     idle: float
     energy: dict[str, BeatEnergy]
     verified: int
+    macros: int = 0
+    macro_area_um2: float = 0.0
+    macro_leakage: float = 0.0
+    macro_access_time: float = 0.0
+
+    @property
+    def estimate(self) -> bool:
+        """Whether a part of it is a model's."""
+        return self.macros > 0
 
     @property
     def recorded(self) -> dict[str, float]:
@@ -115,11 +131,12 @@ class Price:
         return {label: one.total for label, one in self.energy.items() if label != UNIFORM}
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"estimate": self.estimate}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Price:
-        return cls(**dict(data) | {"energy": {label: BeatEnergy(**one) for label, one in data["energy"].items()}})
+        fields = {name: value for name, value in data.items() if name != "estimate"}
+        return cls(**fields | {"energy": {label: BeatEnergy(**one) for label, one in data["energy"].items()}})
 
 
 def price(
@@ -150,6 +167,7 @@ def price(
         "netlist": folder.name,
         "library": conditions.library.digest,
         "conditions": f"{conditions.period!r} {conditions.annotated} {conditions.wire_capacitance!r} {measured}",
+        "node": str(conditions.library.node),
         "work": hashlib.sha256(json.dumps(sorted(work.items())).encode()).hexdigest(),
         "tools": timer_version(),
         "code": _code_version(),
@@ -168,7 +186,7 @@ def _price(
 ) -> Price:  # fmt: skip
     library, period = conditions.library, conditions.period
     timing = time_netlist(folder, library, period)
-    netlist = load_netlist(folder)
+    netlist, library = load_netlist(folder), with_macros(folder, library)
 
     made = levelise(netlist, library)
     delayed = delay(made, cell_delays((folder / "delays.sdf").read_text("utf-8"))) if conditions.annotated else None
@@ -188,7 +206,9 @@ def _price(
         activity = waiting.result()
         spent = power(netlist, activity, timing, library, conditions.wire_capacitance)
         time = activity.beat_time
-        energy[label] = BeatEnergy(spent.clock * time, spent.internal * time, spent.switching * time, activity.beats)
+        energy[label] = BeatEnergy(
+            spent.clock * time, spent.internal * time, spent.switching * time, activity.beats, spent.macro * time
+        )
         still = power(netlist, activity.idle, timing, library, conditions.wire_capacitance)
         leakage += spent.leakage / len(work)
         idle += still.dynamic * period / len(work)
@@ -196,9 +216,14 @@ def _price(
         check.result()  # raises at a mismatch
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     area, sequential = summary["area_um2"], summary["sequential_area_um2"]
+    known = netlist.cells_of(library)
+    macros = [(cell, len(netlist.kinds[name].names)) for name, cell in known.items() if isinstance(cell, RomMacro)]
     return Price(
         unit.module, str(unit), area, sequential, area / library.gate_equivalent_um2, netlist.cells,
         summary["flip_flops"], timing.critical_path, leakage, idle, energy, sum(map(len, every)),
+        macros=sum(count for _, count in macros), macro_area_um2=summary["macro_area_um2"],
+        macro_leakage=sum((count * cell.leakage[0].power for cell, count in macros), 0.0),
+        macro_access_time=max((cell.access_time for cell, _ in macros), default=0.0),
     )  # fmt: skip
 
 
@@ -214,8 +239,8 @@ def _some(transactions: Sequence[Transaction], beats: int) -> list[Transaction]:
 
 #: modules whose code takes part in a price
 _CODE = (
-    "activity", "cells", "delayed", "expression", "levelised", "liberty", "liberty_text", "netlist", "power", "price",
-    "sdf", "timing",
+    "activity", "cells", "delayed", "expression", "levelised", "liberty", "liberty_text", "macro", "memory", "netlist",
+    "power", "price", "scaling", "sdf", "timing",
 )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
 """ROMs as trees of multiplexers in which equal parts are one: what Yosys's passes arrive at, in a tenth of the time.
+Those above a size are memory macros (`sim.cost.macro`).
 
 A word of the address chooses between halves, from its highest bit down to its lowest. Parts of all bits of all words
 that are equal are one multiplexer; addresses behind the last word take what saves one.
@@ -11,6 +12,8 @@ import re
 import numpy as np
 import numpy.typing as npt
 
+from sim.cost.macro import macro_modules
+
 __all__ = ["with_roms"]
 
 Ints = npt.NDArray[np.int64]
@@ -19,10 +22,16 @@ _MEMORY = re.compile(r"^  cell \$mem_v2 (\S+)\n((?:    .*\n)*?)  end\n", re.MULT
 _FIELD = re.compile(r"^    (?:parameter|connect) \\(\w+) (.*)$", re.MULTILINE)
 
 
-def with_roms(rtlil: str) -> str:
-    """A text of Yosys's RTLIL with every memory that is only read, at one port without a clock, as a module of
-    multiplexers, and an instance of it."""
+def with_roms(rtlil: str, rom_bits: int) -> tuple[str, dict[str, tuple[npt.NDArray[np.uint8], int]]]:
+    """A text of Yosys's RTLIL with every memory that is only read, at one port without a clock, as a module and an
+    instance of it: of multiplexers, or of a macro where it has more than so many bits.
+
+    Returns
+    -------
+    The text, and macro -> its words, as in `multiplexers`, and address bits.
+    """
     made: list[str] = []
+    macros: dict[str, tuple[npt.NDArray[np.uint8], int]] = {}
 
     def instance(found: re.Match[str]) -> str:
         fields = dict(_FIELD.findall(found[2]))
@@ -32,11 +41,18 @@ def with_roms(rtlil: str) -> str:
             return found[0]
         bits = np.frombuffer(contents.encode(), np.uint8)[::-1] - ord("0")
         name = f"\\lns_rom_{len(made)}"
-        made.append(_module(name, bits.reshape(-1, int(fields["WIDTH"])), int(fields["ABITS"])))
+        words, address_bits = bits.reshape(-1, int(fields["WIDTH"])), int(fields["ABITS"])
+        if words.size > rom_bits:
+            macro = f"ROM{words.shape[0]}X{words.shape[1]}_{len(macros)}"
+            macros[macro] = words, address_bits
+            made.append(_macro(name, macro, words, address_bits))
+        else:
+            made.append(_module(name, words, address_bits))
         ports = f"    connect \\a {fields['RD_ADDR']}\n    connect \\d {fields['RD_DATA']}\n"
         return f"  cell {name} {found[1]}\n{ports}  end\n"
 
-    return _MEMORY.sub(instance, rtlil) + "".join(made)
+    text = _MEMORY.sub(instance, rtlil)
+    return "".join([text, *made, macro_modules(macros)]), macros
 
 
 def multiplexers(words: npt.NDArray[np.uint8], address_bits: int) -> tuple[Ints, Ints]:
@@ -88,4 +104,17 @@ def _module(name: str, words: npt.NDArray[np.uint8], address_bits: int) -> str:
             f"    connect \\S \\a [{bit}]", f"    connect \\Y \\m [{number}]", "  end",
         ]  # fmt: skip
     lines += [f"  connect \\d {{ {' '.join(signal(number) for number in outputs[::-1].tolist())} }}", "end", ""]
+    return "\n".join(lines)
+
+
+def _macro(name: str, macro: str, words: npt.NDArray[np.uint8], address_bits: int) -> str:
+    """A module with a macro in it, whose pins are single bits."""
+    width = words.shape[1]
+    lines = [
+        f"module {name}", f"  wire width {address_bits} input 1 \\a", f"  wire width {width} output 2 \\d",
+        f"  cell \\{macro} \\macro",
+        *(f"    connect \\a{bit} \\a [{bit}]" for bit in range(address_bits)),
+        *(f"    connect \\d{bit} \\d [{bit}]" for bit in range(width)),
+        "  end", "end", "",
+    ]  # fmt: skip
     return "\n".join(lines)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sim.cost.cycles import Count
 from sim.cost.errors import CostError
-from sim.cost.liberty import Library, default_library, load_library
+from sim.cost.liberty import ROM_BITS, Library, default_library, load_library
 from sim.cost.price import Conditions
 from sim.cost.scaling import Node
 from sim.cost.workload import Workload
@@ -31,8 +31,6 @@ class Settings:
     Attributes
     ----------
     conditions : Conditions
-    node : Node
-        Of the memories' models, and of the library.
     workload : Workload
         The training step whose operands go through the gates.
     beats : int
@@ -46,12 +44,17 @@ class Settings:
     """
 
     conditions: Conditions
-    node: Node
     workload: Workload
     beats: int = 60
     step: tuple[Count, ...] | None = None
     jobs: int = 2
     trace: Trace | None = None
+
+    @property
+    def node(self) -> Node:
+        """The library's process node, which the models of memories need."""
+        assert self.conditions.library.node is not None
+        return self.conditions.library.node
 
 
 def make_settings(
@@ -65,6 +68,7 @@ def make_settings(
     step: tuple[Count, ...] | None = None,
     jobs: int | None = None,
     trace: Trace | None = None,
+    rom_bits: int = ROM_BITS,
 ) -> Settings:
     """Settings with their defaults filled in.
 
@@ -80,19 +84,22 @@ def make_settings(
         Nanometres; needed where the library's name does not tell.
     annotated, wire_capacitance
         As in `Conditions`.
+    rom_bits : int
+        As in `Library`: a ROM of more bits is a memory macro.
 
     Raises
     ------
     CostError
-        If the library cannot be read, or its node is not known.
+        If the library cannot be read, or its node is not known; if ``rom_bits`` is negative.
     MissingTool
         If the default library is not installed.
     """
+    if rom_bits < 0:
+        raise CostError(f"--rom-macro: bits of a ROM that is still logic are required, 0 or more, got {rom_bits}")
     library = load_library(liberty or default_library())
+    library = replace(library, node=_node(library, node), rom_bits=rom_bits)
     conditions = Conditions(library, period or DEFAULT_PERIOD_FO4 * library.fo4, annotated, wire_capacitance)
-    return Settings(
-        conditions, _node(library, node), workload, beats, step, jobs or len(os.sched_getaffinity(0)), trace
-    )  # fmt: skip
+    return Settings(conditions, workload, beats, step, jobs or len(os.sched_getaffinity(0)), trace)
 
 
 def _node(library: Library, given: int | None) -> Node:

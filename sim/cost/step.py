@@ -46,7 +46,7 @@ class UnitCost:
     copies : int
         Units that a word takes, side by side (SGD with momentum: two multiply-accumulators a weight).
     estimate : bool
-        Whether it was scaled from another node.
+        Whether it was scaled from another node, or has ROM macros.
     """
 
     role: str
@@ -165,7 +165,7 @@ class Machine:
 
     @property
     def estimates(self) -> tuple[str, ...]:
-        """What of the figures is an estimate: both memories, and units scaled from another node."""
+        """What of the figures is an estimate: both memories, and units scaled from another node or with ROM macros."""
         memories = (name for name, memory in ((_BUFFER, self.buffer), (_MAIN, self.main)) if memory.estimate)
         return (*memories, *(unit.role for unit in self.units if unit.estimate))
 

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from sim.cost.cache import cached
-from sim.cost.errors import CostError
+from sim.cost.errors import CostError, TooLong
 from sim.cost.liberty import Library
+from sim.cost.macro import RomMacro, save_macros, with_macros
 from sim.cost.mapping import mapping_library, smallest_inverter
 from sim.cost.netlist import load_netlist, verilog_text
 from sim.cost.rom import with_roms
@@ -32,12 +33,11 @@ from sim.verify.tools import MissingTool, sources_of
 from sim.verify.unit import Unit
 from sim.verify.wrapper import DEPTH, wrapper_text
 
-__all__ = ["EFFORTS", "MACRO_BITS", "TOP", "run_yosys", "synthesise"]
+__all__ = ["EFFORTS", "TOP", "YOSYS_SECONDS", "run_yosys", "synthesise", "synthesise_files"]
 
 TOP = "top"  #: name of a netlist's module
 FLAT_GATES = 30_000  #: generic gates, before equal ones are merged, above which shared modules are mapped by themselves
 _SHARED_GATES = 300  # of a module that is worth it
-MACRO_BITS = 1 << 20  #: bits of a ROM that is still made gates of; the largest of all presets has 307,908
 
 # An x or z in the Verilog: at a cell's input, or assigned to a net (variables of functions and loops have a $). The CLK
 # and EN of a memory without a clock are no inputs of it.
@@ -46,7 +46,7 @@ _UNDEFINED = re.compile(r"    connect \\(?:A|B|D|S|DATA|ADDR) .*'[01]*[xz]|  con
 _RESULTS = ("netlist.v", "netlist.json", "named.json")  # of a mapping
 #: Above so many times the period an effort is not tried, for large units take minutes: it has never gained as much.
 _REACH = {"balanced": 1.4, "speed": 2.0}
-_SECONDS = 1800  # that one run of Yosys may take
+YOSYS_SECONDS = 1800.0  #: that one run of Yosys may take
 
 #: How hard abc works for speed; a netlist is the first of these that meets the clock. Measured with osu018 at 18 ns on
 #: the full-table log-adders of madam8 and log16 and the dot product of madam8 (area µm², delay ns):
@@ -105,7 +105,7 @@ opt_clean
 check -assert
 dfflibmap -liberty "{liberty}"
 opt_clean
-write_rtlil gates.il
+{names}write_rtlil gates.il
 """
 
 # Retiming in one module, whose registers have neither enables nor resets. ``dretime`` moves none of them. What is zero
@@ -156,18 +156,18 @@ def synthesise(
     Returns
     -------
     A folder with ``netlist.v`` and ``netlist.json``: a module ``top`` with the wrapper's ports, cells ``c0``, ``c1`` …
-    and single-bit nets ``n0``, ``n1`` …; and with ``summary.json``: area_um2, sequential_area_um2, cells (by kind),
-    flip_flops, effort, critical_path (seconds), shared (how many modules were mapped by themselves), yosys.
+    and single-bit nets ``n0``, ``n1`` …; and with ``summary.json``: area_um2, sequential_area_um2, macro_area_um2,
+    cells (by kind), flip_flops, effort, critical_path (seconds), shared (how many modules were mapped by themselves),
+    yosys. Where there are ROM macros, `sim.cost.macro.with_macros` gives their cells.
 
     Raises
     ------
     CostError
         If Yosys refuses the Verilog, or the netlist would have latches, loops, undefined values or cells that are not
-        in the library; if a ROM has more than `MACRO_BITS` bits.
+        in the library; if a ROM is a macro, and the library's node is not known.
     MissingTool
         If a tool is not installed.
     """
-    _check_roms(unit)
     depth = (1 if unit.sequential else DEPTH) if depth is None else depth
     sources = {name: path.read_text("utf-8") for name, path in sources_of(unit, rtl_dir).items()}
     files = {**sources, f"{TOP}.v": wrapper_text(unit, TOP), **unit.roms()}
@@ -176,14 +176,16 @@ def synthesise(
 
 def synthesise_files(
     files: Mapping[str, str], sources: list[str], library: Library, period: float, parameters: Mapping[str, int],
-    efforts: Sequence[str] = tuple(EFFORTS), retimed: str | None = None,
+    efforts: Sequence[str] = tuple(EFFORTS), retimed: str | None = None, seconds: float = YOSYS_SECONDS,
 ) -> Path:
     """As `synthesise`, of a module ``top`` in the file ``top.v``, with its parameters; beside it ``sources``, in their
-    order, and what they read. In the module ``retimed`` registers may be moved."""
+    order, and what they read. In the module ``retimed`` registers may be moved. A run of Yosys that needs more
+    seconds is `TooLong`."""
     scripts = _scripts(library, period, sources, parameters, retimed)
     parts = {f"file {name}": text for name, text in files.items()}
     parts |= {f"script {name}": text for name, text in scripts.items()}
     parts |= {"efforts": " ".join(efforts), "limit": str(FLAT_GATES), "library": library.digest}
+    parts |= {"macros": f"{library.rom_bits} {library.node}"}
     parts |= {"yosys": yosys_version(), "code": _code_version()}
     parts |= {"abc": _abc_version(), "timer": timer_version()}
 
@@ -193,8 +195,8 @@ def synthesise_files(
         for name, text in (*files.items(), *scripts.items()):
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_text(text, "utf-8")
-        summary = _netlist(work, library, period, efforts)
-        for name in ("netlist.v", "netlist.json", "registers.json"):
+        summary = _netlist(work, library, period, efforts, seconds)
+        for name in ("netlist.v", "netlist.json", "registers.json", *(file.name for file in work.glob("macros.*"))):
             (work / name).rename(folder / name)
         shutil.rmtree(work)
         (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
@@ -202,22 +204,12 @@ def synthesise_files(
     return cached("netlist", parts, build)
 
 
-def _check_roms(unit: Unit) -> None:
-    for name, image in unit.roms().items():
-        words = [line for line in image.splitlines() if not line.startswith("//")]
-        bits = 4 * sum(map(len, words))
-        if bits > MACRO_BITS:
-            raise CostError(
-                f"{unit.module} {unit}: a ROM of at most {MACRO_BITS} bits can be made gates of, {name} has {bits}: "
-                "it needs a memory macro, which no cell library has"
-            )
-
-
 def _scripts(
     library: Library, period: float, sources: Sequence[str], parameters: Mapping[str, int], retimed: str | None
 ) -> dict[str, str]:
     """What Yosys and abc are told, by the names of files."""
     liberty = mapping_library(library)
+    inverting = any(cell.inverting for cell in library.cells.values())
     inverter = smallest_inverter(library)
     load = 4 * inverter.pins[inverter.inputs[0]].rise_capacitance
     target = f"{period * 1e12:.0f}"  # abc counts in picoseconds and femtofarads
@@ -227,7 +219,7 @@ def _scripts(
         "constraints.txt": f"set_driving_cell {inverter.name}\nset_load {load * 1e15:.4f} [all_outputs]\n",
         "read.ys": _READ.format(liberty=liberty, sources=" ".join(sources), top=TOP, parameters=chosen),
         "parts.ys": _PARTS.format(retime=retime),
-        "gates.ys": _GATES.format(liberty=liberty),
+        "gates.ys": _GATES.format(liberty=liberty, names="write_json gates.json\n" if inverting else ""),
         "cells.ys": _CELLS.format(liberty=liberty, period=target),
     }
     for effort, commands in {**EFFORTS, "retime": f"balance; retime -M 5; strash; {EFFORTS['speed']}"}.items():
@@ -239,21 +231,25 @@ def _scripts(
     return texts
 
 
-def _netlist(work: Path, library: Library, period: float, efforts: Sequence[str]) -> dict[str, Any]:
+def _netlist(
+    work: Path, library: Library, period: float, efforts: Sequence[str], seconds: float
+) -> dict[str, Any]:
     """Netlist files in a folder with sources and scripts, and their summary."""
-    run_yosys(work, "read.ys")
+    run_yosys(work, "read.ys", seconds)
     _check_gates(work)
-    (work / "roms.il").write_text(with_roms((work / "read.il").read_text("utf-8")), "utf-8")
-    run_yosys(work, "parts.ys")
+    text, macros = with_roms((work / "read.il").read_text("utf-8"), library.rom_bits)
+    (work / "roms.il").write_text(text, "utf-8")
+    save_macros(work, macros, library)
+    run_yosys(work, "parts.ys", seconds)
     shared = [re.sub(r"\W", "?", name) for name in _shared(work / "parts.il")]
     (work / "keep.ys").write_text("".join(f"setattr -mod -set keep_hierarchy 1 {name}\n" for name in shared), "utf-8")
-    run_yosys(work, "gates.ys")
+    run_yosys(work, "gates.ys", seconds)
     best: tuple[float, str] | None = None
     for effort in efforts:
         if best is not None and best[0] > _REACH[effort] * period:
             continue
         shutil.copy(work / (f"{effort}.shared.abc" if shared else f"{effort}.abc"), work / "map.abc")
-        run_yosys(work, "cells.ys")
+        run_yosys(work, "cells.ys", seconds)
         (work / "netlist.v").write_text(verilog_text(load_netlist(work)), "utf-8")
         path = critical_path(work / "netlist.v", library, period)
         if best is None or path < best[0]:
@@ -265,9 +261,10 @@ def _netlist(work: Path, library: Library, period: float, efforts: Sequence[str]
     assert best is not None
     for name in _RESULTS:
         (work / f"best.{name}").rename(work / name)
-    registers = _registers(_module(work / "named.json"), _module(work / "netlist.json"))
+    inverted = _inverted(_module(work / "gates.json"), library) if (work / "gates.json").is_file() else {}
+    registers = _registers(_module(work / "named.json"), _module(work / "netlist.json"), inverted)
     (work / "registers.json").write_text(json.dumps(registers), "utf-8")
-    return _summary(work / "netlist.json", library) | {
+    return _summary(work / "netlist.json", with_macros(work, library)) | {
         "effort": best[1], "critical_path": best[0], "shared": len(shared), "yosys": yosys_version()
     }  # fmt: skip
 
@@ -334,13 +331,35 @@ def _module(path: Path) -> dict[str, Any]:
     return found
 
 
-def _registers(named: dict[str, Any], renamed: dict[str, Any]) -> dict[str, list[str]]:
-    """Net of the netlist -> its names in the Verilog, if any are left: mostly those of registers and what they take.
+def _inverted(gates: dict[str, Any], library: Library) -> dict[str, list[str]]:
+    """Flip-flop -> names in the Verilog of the register that it has the inverse of. Behind such a flip-flop there is
+    still its inverter, which mapping takes into other gates."""
+    named: dict[Any, list[str]] = {}
+    for name, bits in _nets(gates):
+        for place, bit in enumerate([] if name in gates["ports"] else bits):
+            named.setdefault(bit, []).append(f"{name}[{place}]" if len(bits) > 1 else name)
+    cells = gates["cells"].values()
+    behind = {cell["connections"]["A"][0]: cell["connections"]["Y"][0] for cell in cells if cell["type"] == "$_NOT_"}
+    found = {}
+    for name, cell in gates["cells"].items():
+        kind = library.cells.get(cell["type"])
+        if kind is not None and kind.inverting:
+            outputs = [cell["connections"][pin] for pin in kind.outputs if cell["connections"].get(pin)]
+            found[name] = [one for (bit,) in outputs for one in named.get(behind.get(bit), [])]
+    return found
+
+
+def _registers(
+    named: dict[str, Any], renamed: dict[str, Any], inverted: Mapping[str, list[str]]
+) -> dict[str, dict[str, list[str]]]:
+    """``nets``: net of the netlist -> its names in the Verilog, if any are left: mostly those of registers and what
+    they take; ``inverted``: flip-flop of the netlist -> names of the register that it has the inverse of.
 
     Both are one netlist, before and after everything got a simple name: a walk from the outputs finds the pairs.
     """
     before, after = _drivers(named), _drivers(renamed)
     twins: dict[Any, Any] = {}
+    cells: dict[str, str] = {}
     pending = [
         pair for name, port in named["ports"].items() if port["direction"] == "output"
         for pair in zip(port["bits"], renamed["ports"][name]["bits"], strict=True)
@@ -350,21 +369,23 @@ def _registers(named: dict[str, Any], renamed: dict[str, Any]) -> dict[str, list
         if old in twins or old not in before:
             continue
         twins[old] = new
-        pending += [(bits[0], after[new][pin][0]) for pin, bits in before[old].items()]
+        (cell, pins), (twin, twin_pins) = before[old], after[new]
+        cells[cell] = twin
+        pending += [(bits[0], twin_pins[pin][0]) for pin, bits in pins.items()]
     nets = {bits[0]: name for name, bits in _nets(renamed) if name not in renamed["ports"]}
     found: dict[str, list[str]] = {}
     for name, bits in _nets(named):
         if name not in named["ports"] and len(bits) == 1 and twins.get(bits[0]) in nets:
             found.setdefault(nets[twins[bits[0]]], []).append(name)
-    return found
+    return {"nets": found, "inverted": {cells[name]: names for name, names in inverted.items() if name in cells}}
 
 
-def _drivers(module: dict[str, Any]) -> dict[Any, dict[str, list[Any]]]:
-    """Net -> the pins of the cell that drives it, by name."""
-    drivers: dict[Any, dict[str, list[Any]]] = {}
-    for cell in module["cells"].values():
+def _drivers(module: dict[str, Any]) -> dict[Any, tuple[str, dict[str, list[Any]]]]:
+    """Net -> the cell that drives it, and its pins by name."""
+    drivers: dict[Any, tuple[str, dict[str, list[Any]]]] = {}
+    for name, cell in module["cells"].items():
         pins = cell["connections"]
-        drivers |= {bits[0]: pins for pin, bits in pins.items() if cell["port_directions"][pin] == "output"}
+        drivers |= {bits[0]: (name, pins) for pin, bits in pins.items() if cell["port_directions"][pin] == "output"}
     return drivers
 
 
@@ -386,38 +407,44 @@ def _summary(path: Path, library: Library) -> dict[str, Any]:
     if latches:
         raise CostError(f"a netlist without latches is required, it has {', '.join(latches)}")
 
+    macros = {kind: count for kind, count in kinds.items() if isinstance(library.cells[kind], RomMacro)}
+
     def area(some: Mapping[str, int]) -> float:
-        return sum(library.cells[kind].area_um2 * count for kind, count in sorted(some.items()))
+        return float(sum(library.cells[kind].area_um2 * count for kind, count in sorted(some.items())))
 
     return {
-        "area_um2": area(kinds), "sequential_area_um2": area(sequential), "flip_flops": sum(sequential.values()),
+        "area_um2": area(kinds), "sequential_area_um2": area(sequential), "macro_area_um2": area(macros),
+        "flip_flops": sum(sequential.values()),
         "cells": dict(sorted(kinds.items())),
     }  # fmt: skip
 
 
-def run_yosys(folder: Path, script: str) -> None:
+def run_yosys(folder: Path, script: str, seconds: float = YOSYS_SECONDS) -> None:
     """Run a script in its folder.
 
     Raises
     ------
     CostError
-        If Yosys refuses it, or needs more than half an hour.
+        If Yosys refuses it. `TooLong` if it needs more seconds.
     """
     yosys_version()
     command = ["yosys", "-q", "-l", f"{script}.log", "-s", script]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise CostError(f"Yosys needed more than {_SECONDS} s: the unit is too large to be made gates of") from None
+        raise TooLong(f"Yosys needed more than {seconds:g} s: the unit is too large") from None
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         raise CostError(f"Yosys: {' '.join(lines[-2:])}")
 
 
+_CODE = ("cells", "macro", "memory", "netlist", "rom", "scaling", "synthesis")  # modules that take part in a netlist
+
+
 @cache
 def _code_version() -> str:
     here = Path(__file__).parent
-    return syntax_digest((here / f"{name}.py").read_text("utf-8") for name in ("netlist", "rom", "synthesis"))
+    return syntax_digest((here / f"{name}.py").read_text("utf-8") for name in _CODE)
 
 
 @cache

@@ -20,6 +20,7 @@ from lns.files import atomic_write
 from sim.cost.cache import key_of
 from sim.cost.errors import CostError
 from sim.cost.liberty import Library
+from sim.cost.macro import MACRO_LIBRARY
 from sim.cost.mapping import mapping_library, smallest_inverter
 from sim.verify.tools import MissingTool
 
@@ -32,7 +33,7 @@ _ENDPOINTS = re.compile(r"Warning: There (is|are) \d+ unconstrained endpoints?\.
 
 _LOAD = """\
 read_liberty "{liberty}"
-read_verilog "{netlist}"
+{macros}read_verilog "{netlist}"
 link_design top
 set_cmd_units -time ps -capacitance fF
 create_clock -name clock -period {period} [get_ports clk_i]
@@ -104,6 +105,8 @@ def time_netlist(folder: Path, library: Library, period: float) -> Timing:
     script = _load_script(folder / "netlist.v", library, period) + _DETAILS
     asked = _load_script(Path(), library, 0.0) + _DETAILS  # neither the place nor the period matters
     entries = {"netlist": (folder / "netlist.v").read_bytes(), "script": asked.encode()}
+    if (folder / MACRO_LIBRARY).is_file():
+        entries["macros"] = (folder / MACRO_LIBRARY).read_bytes()
     key = key_of("timing", entries | {"timer": timer_version().encode()})
     try:
         data = json.loads((folder / "timing.json").read_text("utf-8"))
@@ -132,8 +135,10 @@ def _load_script(netlist: Path, library: Library, period: float) -> str:
     inverter = smallest_inverter(library)
     load = 4e15 * inverter.pins[inverter.inputs[0]].rise_capacitance
     liberty = mapping_library(library)
+    macros = netlist.resolve().with_name(MACRO_LIBRARY)
     return _LOAD.format(
-        liberty=liberty, netlist=netlist.resolve(), period=period * 1e12, inverter=inverter.name, load=load
+        liberty=liberty, netlist=netlist.resolve(), period=period * 1e12, inverter=inverter.name, load=load,
+        macros=f'read_liberty "{macros}"\n' if macros.is_file() else "",
     )  # fmt: skip
 
 

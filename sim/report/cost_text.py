@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim.cost.extras import Extra
+from sim.cost.extras import Extra, NoStage
 from sim.cost.machine import Cost
+from sim.cost.pipelining import Stage
 from sim.cost.price import UNIFORM, Price
 from sim.cost.settings import Settings
 from sim.report import step_text
@@ -29,7 +30,15 @@ def _row(one: Price) -> list[str]:
         one.module, f"{one.area_um2:.0f}", f"{one.gate_equivalents:.0f}", one.flip_flops, si(one.critical_path, "s"),
         si(mean["total"], "J"), shares, f"{uniform:.2f}", si(one.leakage, "W"), one.verified,
     )  # fmt: skip
-    return [row, f"  {one.unit}"]
+    lines = [row, f"  {one.unit}"]
+    if one.estimate:
+        share = sum(energy.macro * energy.beats for energy in beats) / count / mean["total"]
+        lines.append(
+            f"  {one.macros} ROM macros, by a model (estimate): {one.macro_area_um2:.0f} µm² of the area, "
+            f"{100 * share:.0f} % of the energy a beat, {si(one.macro_leakage, 'W')} of the leakage, "
+            f"access {si(one.macro_access_time, 's')}"
+        )
+    return lines
 
 
 def _more(one: Price, extra: Extra) -> list[str]:
@@ -43,17 +52,25 @@ def _more(one: Price, extra: Extra) -> list[str]:
             f"  FPGA iCE40 {fpga.device}: {fpga.luts} LUT4s, {fpga.carries} carries, {fpga.flip_flops} flip-flops, "
             f"{fpga.block_rams} block RAMs, clock at most {si(fpga.frequency, 'Hz')}"
         )
-    for stage in extra.depths:
-        lines.append(
-            f"  {stage.depth} register stages: least period {si(stage.period, 's')}, {stage.area_um2:.0f} µm², "
-            f"{stage.flip_flops} flip-flops"
-        )
+    if isinstance(extra.depths, str):
+        lines.append(f"  register stages: none, {extra.depths}")
+    else:
+        lines += [_stage(stage) for stage in extra.depths]
     proof = extra.proof
     if proof is not None and proof.points:
         lines.append(f"  netlist is the Verilog: proven for all inputs and states, {proof.points} bits")
     elif proof is not None:
         lines.append(f"  netlist is the definition: by {one.verified} beats of operands ({proof.why})")
     return lines
+
+
+def _stage(stage: Stage | NoStage) -> str:
+    title = f"  {stage.depth} register stage{'s' if stage.depth != 1 else ''}: "
+    if isinstance(stage, NoStage):
+        return f"{title}no figures. {stage.refused}"
+    return (
+        f"{title}least period {si(stage.period, 's')}, {stage.area_um2:.0f} µm², {stage.flip_flops} flip-flops"
+    )  # fmt: skip
 
 
 def conditions(settings: Settings) -> list[str]:
