@@ -286,8 +286,8 @@ def test_adders_that_are_swapped_are_caught(library, tree, monkeypatch):
     monkeypatch.setattr(synthesis, "FLAT_GATES", 100)
     run, swapped = synthesis.run_yosys, []
 
-    def swap(folder: Path, script: str) -> None:
-        run(folder, script)
+    def swap(folder: Path, script: str, seconds: float) -> None:
+        run(folder, script, seconds)
         if script == "gates.ys":
             text = (folder / "gates.il").read_text()
             sums = re.findall(r"^  cell \S+lns_add .*\n(?:    .*\n)*?    connect .word_o (.*)$", text, re.M)
