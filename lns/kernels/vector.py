@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.np.arrayobj import make_array
 
 from lns.kernels import isa, pieces
@@ -83,9 +83,8 @@ def prefetch(typing: Any, array: Any, start: Any) -> Any:
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         address = builder.bitcast(pieces.address(context, builder, array, args[0], args[1]), I8.as_pointer())
-        name, kind = "llvm.prefetch.p0i8", ir.FunctionType(ir.VoidType(), [address.type, *[I32] * 3])
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        builder.call(function, [address, *(ir.Constant(I32, i) for i in (1, 3, 1))])  # write, into all caches, data
+        options = (ir.Constant(I32, i) for i in (1, 3, 1))  # write, into all caches, data
+        pieces.call(builder, "llvm.prefetch.p0i8", ir.VoidType(), address, *options)
         return context.get_dummy_value()
 
     return types.void(array, types.uintp), generate

@@ -48,11 +48,14 @@ class RomMacro(Cell):
     energy: float
     access_time: float
 
+    @property
+    def table(self) -> Bits:
+        """The word at every address, (2**address bits, bits): ones behind the last of ``words``."""
+        return np.pad(self.words, ((0, (1 << len(self.inputs)) - len(self.words)), (0, 0)), constant_values=1)
+
     @cached_property
     def _truths(self) -> dict[str, npt.NDArray[np.bool_]]:
-        table = np.ones((1 << len(self.inputs), self.words.shape[1]), bool)
-        table[: len(self.words)] = self.words
-        return {f"d{bit}": table[:, bit] for bit in range(table.shape[1])}
+        return {f"d{bit}": column for bit, column in enumerate(self.table.T.astype(bool))}
 
 
 def macro_modules(macros: Mapping[str, tuple[Bits, int]]) -> str:

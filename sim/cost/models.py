@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from sim.cost.cells import Cell, State
 from sim.cost.errors import CostError
 from sim.cost.expression import Expression
@@ -88,10 +86,8 @@ def _verilog(cell: Cell, expression: Expression) -> str:
 
 
 def _memory(cell: RomMacro) -> list[str]:
-    """A table of words, ones behind the last."""
-    width = cell.words.shape[1]
-    rows = np.ones((1 << len(cell.inputs), width), np.uint8)
-    rows[: len(cell.words)] = cell.words
+    """A table of words."""
+    rows, width = cell.table, cell.words.shape[1]
     assigned = (f"    words[{number}] = {width}'b{''.join(map(str, row))};" for number, row in enumerate(rows[:, ::-1]))
     address, data = (", ".join(reversed(pins)) for pins in (cell.inputs, cell.outputs))
     return [
