@@ -19,6 +19,8 @@ word, _ = kernels.add(one, one, fmt, table(TableKind("full"), 3))
 print(int(word[0]) - fmt.bias)
 """
 
+JIT = "from lns.kernels.compiling import jit\n"
+
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
@@ -44,3 +46,20 @@ def test_a_change_of_what_a_kernel_calls_from_another_file_is_compiled(copy: Pat
     assert planted != text
     tables.write_text(planted, "utf-8")
     assert difference(copy) == 9
+
+
+def test_so_is_a_change_beside_a_function_outside_the_kernels(tmp_path: Path) -> None:
+    """As the simulations of gates, which call one another's loops from file to file."""
+    (tmp_path / "called.py").write_text(JIT + "@jit\ndef one():\n    return 1\n", "utf-8")
+    (tmp_path / "caller.py").write_text(
+        JIT + "from called import one\n@jit\ndef two():\n    return one() + one()\nprint(two())\n", "utf-8"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(lns.__file__).parents[1])}
+
+    def printed() -> str:
+        return subprocess.check_output([sys.executable, "caller.py"], cwd=tmp_path, env=environment, text=True)
+
+    assert printed() == "2\n" and printed() == "2\n"
+    assert list(tmp_path.rglob("caller.two*.nbc"))
+    (tmp_path / "called.py").write_text(JIT + "@jit\ndef one():\n    return 21\n", "utf-8")
+    assert printed() == "42\n"

@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from lns.kernels.compiling import jit
 from sim.cost.activity import IDLE_CLOCKS, Activity, Toggles, check_results, ports_of, warm_up
 from sim.cost.errors import CostError
 from sim.cost.levelised import Levelised, addresses_of, count_look_ups, functions_of, look_up, look_ups_of, reset
@@ -188,13 +188,13 @@ for _bit in range(64):
     _PLACES[(0x03F79D71B4CB0A89 << _bit & (1 << 64) - 1) >> 58] = _bit
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _lowest(word):  # type: ignore[no-untyped-def]
     """The place of the lowest 1 of a word that is not 0."""
     return _PLACES[((word & (~word + _ONE)) * _DE_BRUIJN) >> np.uint64(58)]
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _wait(words, groups, at):  # type: ignore[no-untyped-def]
     """So many slots behind ``at`` is the next one with an event; -1: none is."""
     rest = words[at >> 6] >> (np.uint64(at) & _LOW)
@@ -213,7 +213,7 @@ def _wait(words, groups, at):  # type: ignore[no-untyped-def]
     return -1
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _put(wheel, events, free, slot, function):  # type: ignore[no-untyped-def]
     """An event, from those that are free; the next free one."""
     heads, words, groups = wheel
@@ -225,7 +225,7 @@ def _put(wheel, events, free, slot, function):  # type: ignore[no-untyped-def]
     return next_free
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _take(wheel, slot):  # type: ignore[no-untyped-def]
     """The first event of a slot, which is then empty."""
     heads, words, groups = wheel
@@ -243,7 +243,7 @@ def _take(wheel, slot):  # type: ignore[no-untyped-def]
 _TIME, _TOUCHED, _FREE, _ROOM = range(4)
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _at(state, cells, time):  # type: ignore[no-untyped-def]
     """A later time, at which no input has changed yet."""
     if state[_TIME] != time:
@@ -254,7 +254,7 @@ def _at(state, cells, time):  # type: ignore[no-untyped-def]
         state[_TIME] = time
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _change(state, cells, fanout, net):  # type: ignore[no-untyped-def]
     """A net's change, at the inputs of cells."""
     readers, reader, place = fanout[:3]
@@ -268,7 +268,7 @@ def _change(state, cells, fanout, net):  # type: ignore[no-untyped-def]
         changed[function] |= bit
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _toggle(values, net, counts, time):  # type: ignore[no-untyped-def]
     """A net's change, and what is counted of it."""
     edges, high, since = counts
@@ -280,7 +280,7 @@ def _toggle(values, net, counts, time):  # type: ignore[no-untyped-def]
     since[net] = time
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _respond(state, cells, functions, fanout, wheel, events):  # type: ignore[no-untyped-def]
     """Every cell with a changed input: what its output goes to, and when."""
     start, _, base, tables, _ = functions
@@ -303,7 +303,7 @@ def _respond(state, cells, functions, fanout, wheel, events):  # type: ignore[no
     state[_FREE] = free
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _advance(state, cells, values, functions, fanout, wheel, events, counts, pending, until):  # type: ignore[no-untyped-def]
     """All events before a time. Whether it is done: if not, the events need more room first.
 
@@ -338,7 +338,7 @@ def _advance(state, cells, values, functions, fanout, wheel, events, counts, pen
         pending = False
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _more(events, state):  # type: ignore[no-untyped-def]
     """Events with twice the room."""
     size = events.shape[1]
@@ -352,7 +352,7 @@ def _more(events, state):  # type: ignore[no-untyped-def]
     return more
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _simulate(  # type: ignore[no-untyped-def]
     parts, fanout, values, stimuli, into, out, control, results, edges, high, durations, half, warm,
     addresses, look_ups

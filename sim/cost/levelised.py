@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from lns.kernels.compiling import jit
 from sim.cost.activity import IDLE_CLOCKS, WARM_UP, Activity, Toggles, check_results, ports_of
 from sim.cost.cells import Cell
 from sim.cost.errors import CostError
@@ -289,7 +289,7 @@ def _reordered(gates: _Functions, order: Ints) -> _Functions:
     )
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def look_up(functions, number, values):  # type: ignore[no-untyped-def]
     """The value of a function."""
     start, fanin, base, tables, _ = functions
@@ -299,14 +299,14 @@ def look_up(functions, number, values):  # type: ignore[no-untyped-def]
     return tables[base[number] + index]
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _settle(functions, values):  # type: ignore[no-untyped-def]
     out = functions[4]
     for number in range(len(out)):
         values[out[number]] = look_up(functions, number, values)
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _force(functions, values, to):  # type: ignore[no-untyped-def]
     """States whose clear or preset is active; how many of them changed."""
     out, changed = functions[4], 0
@@ -317,7 +317,7 @@ def _force(functions, values, to):  # type: ignore[no-untyped-def]
     return changed
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _count(values, before, counts):  # type: ignore[no-untyped-def]
     """Rises, falls, and clocks at 1, of every net."""
     for net in range(len(values)):
@@ -326,7 +326,7 @@ def _count(values, before, counts):  # type: ignore[no-untyped-def]
         counts[2, net] += values[net]
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def count_look_ups(addresses, values, before, counts):  # type: ignore[no-untyped-def]
     """Count the ROM macros whose address is another one than before."""
     start, nets = addresses
@@ -337,7 +337,7 @@ def count_look_ups(addresses, values, before, counts):  # type: ignore[no-untype
                 break
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _play(parts, values, stimuli, into, out, control, results, counts, addresses, look_ups):  # type: ignore[no-untyped-def]
     """How many results came, at most one more than are due; the beats taken while toggles were counted; the clocks in
     which they were, with beats and idle.
