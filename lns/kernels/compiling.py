@@ -2,8 +2,8 @@
 
 Numba keeps machine code by the date of the file that holds a function. But what a loop calls from other files is
 compiled into it: after a change there, or after an update that brings only some files anew, the old code would go on
-computing. So here the code is kept by the contents of all files that can be in it. Simulations of gates (`sim.cost`) are
-compiled in the same way.
+computing. So here the code is kept by the contents of all files that can be in it. Simulations of gates (`sim.cost`)
+are compiled in the same way.
 """
 
 from __future__ import annotations
