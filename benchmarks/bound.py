@@ -2,7 +2,8 @@
 
     python benchmarks/bound.py [PRODUCT …] [--size 512] [--exact] [--show]
 
-docs/benchmarks.md says how the bound is computed. Times of kernels are in cycles of the clock beside them.
+docs/benchmarks.md says how the bound is computed. Times are in cycles of the clock beside them: of the loop alone in
+quiet moments, with its operands in the second-level cache, and of whole products in any.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numba as nb
 
 from benchmarks import cases
 from benchmarks.assembly import Instruction, assembly_of, counts, loop_with
-from benchmarks.ports import Machine, processor_seconds
+from benchmarks.moments import Moments
+from benchmarks.ports import Machine
 from benchmarks.products import units
 from benchmarks.timing import finish, parse, parser, show, spread, table
 from lns.kernels import isa
@@ -27,6 +30,9 @@ from lns.kernels.tables import Threaded
 from lns.reference import LinearDot, LogDot
 
 REQUIRED = 0.85
+SIDE = 32  # rows and columns of the products whose loops are timed alone
+_PART = 1 << 18  # multiply-accumulates: some 12 to 150 microseconds
+_TIMES = 5  # that a loop is timed, some time apart
 REFUTED = 1.05  # a bound so many times the time without dependences was measured wrongly
 
 
@@ -130,9 +136,9 @@ def instructions(loop: Loop, types: Any) -> tuple[list[Instruction], float]:
 
 
 def measure(
-    machine: Machine, found: dict[Loop, Any], call: Callable[[], object], macs: int, rounds: int
+    machine: Machine, found: dict[Loop, Any], small: Callable[[], object], large: Callable[[], object], size: int
 ) -> dict[str, Any]:
-    """One product: the bound, the measured time, both in cycles a multiply-accumulate, and what limits each loop."""
+    """One product: the bound and the measured times, in cycles a multiply-accumulate, and what limits each loop."""
     least, free, details = 0.0, 0.0, []
     for loop, types in found.items():
         body, turn = instructions(loop, types)
@@ -143,16 +149,40 @@ def measure(
             {"function": loop.function, "macs": turn, "limit": bound.limit, "cycles": bound.resources,
              "instructions": dict(counts(body))}
         )  # fmt: skip
-    call()
-    taken = []
-    for _ in range(rounds):
-        before, time, after = machine.cycle(), processor_seconds(call), machine.cycle()
-        taken.append(time / macs / ((before + after) / 2))
+    cycles = [one for _ in range(_TIMES) for one in alone(machine.moments, small, set(map(threaded, found)))]
+    large()
+    whole = [machine.moments.look(large)[0] / size**3 for _ in range(machine.moments.rounds)]
     return {
-        "bound": least, "independent": free, "cycles": spread(taken), "loops": details,
-        "attained": spread([least / cycles for cycles in taken]), "required": REQUIRED,
-        "attained_independent": spread([free / cycles for cycles in taken]),
+        "bound": least, "independent": free, "cycles": spread(cycles), "loops": details,
+        "attained": spread([least / one for one in cycles]), "required": REQUIRED,
+        "attained_independent": spread([free / one for one in cycles]), "whole": spread(whole),
     }  # fmt: skip
+
+
+def alone(moments: Moments, call: Callable[[], object], counted: set[Threaded]) -> list[float]:
+    """Cycles a multiply-accumulate of a product's loops, without what Python takes to call them: of each part, as quiet
+    moments are short, and again and again, so that the operands are in the caches as far as they fit."""
+    calls: list[tuple[Any, int, int, Any]] = []
+    kept = Threaded.__call__
+
+    def seen(loop: Threaded, work: int, turns: int, *arguments: Any) -> None:
+        if loop in counted:
+            calls.append((loop.loop, work, turns, arguments))
+        kept(loop, work, turns, *arguments)
+
+    Threaded.__call__ = seen  # type: ignore[method-assign]
+    try:
+        call()
+    finally:
+        Threaded.__call__ = kept  # type: ignore[method-assign]
+    found = []
+    for loop, work, turns, arguments in calls:
+        parts = max(1, min(turns, work // _PART))
+        for part in range(parts):
+            first, last = part * turns // parts, (part + 1) * turns // parts
+            whole, empty = (moments.cycles(partial(loop, first, end, *arguments)) for end in (last, first))
+            found.append((whole - empty) / (work * (last - first) / turns))
+    return found
 
 
 def main() -> int:
@@ -160,6 +190,7 @@ def main() -> int:
     command.add_argument("products", nargs="*", metavar="product", help="by its name in the table (default: all)")
     command.add_argument("--size", type=int, default=512, help="N of N × N × N (%(default)s)")
     command.add_argument("--exact", action="store_true", help="log accumulation with the range rule as well")
+    command.add_argument("--patience", type=float, default=1.0, help="seconds to wait for quiet moments (%(default)s)")
     command.add_argument("--show", action="store_true", help="print what each loop takes of each resource")
     args = parse(command)
     if args.threads != 1:
@@ -168,19 +199,22 @@ def main() -> int:
     if unknown := set(args.products) - set(chosen):
         command.error(f"no product is called {', '.join(sorted(unknown))}; there are {', '.join(chosen)}")
     size = 64 if args.quick else args.size
-    machine = Machine(rounds=3 if args.quick else 21)
+    machine = Machine(args.rounds, patience=0.01 if args.quick else args.patience)
     rows: list[dict[str, Any]] = []
     for name in args.products or chosen:
         for path in isa.available():
             for low in (False, True) if args.exact and isinstance(chosen[name], LogDot) else (False,):
-                call, found = reached(name, chosen[name], size, path, low)
+                large, found = reached(name, chosen[name], size, path, low)
                 if found:
-                    row = measure(machine, found, call, size**3, args.rounds)
+                    small = cases.product(chosen[name], SIDE, size, SIDE, path, low)
+                    row = measure(machine, found, small, large, size)
                     rows.append({"name": f"{name}, exact" if low else name, "path": path, "size": size} | row)
-    header = ["product", "path", "bound, cycles/MAC", "limit", "measured", "attained", "without dependences", "of that"]
+    header = ["product", "path", "limit", "bound, cycles/MAC", "without dependences", "loop", "of the bound",
+              "of that without dependences", "whole product"]  # fmt: skip
     lines = [
-        [row["name"], row["path"], f"{row['bound']:.4g}", "; ".join(loop["limit"] for loop in row["loops"]),
-         show(row["cycles"]), show(row["attained"]), f"{row['independent']:.4g}", show(row["attained_independent"])]
+        [row["name"], row["path"], "; ".join(loop["limit"] for loop in row["loops"]),
+         f"{row['bound']:.3g}", f"{row['independent']:.3g}",
+         *(show(row[key]) for key in ("cycles", "attained", "attained_independent", "whole"))]
         for row in rows
     ]  # fmt: skip
     text = table(header, lines)
@@ -192,7 +226,7 @@ def main() -> int:
     wrong = [f"{row['name']} ({row['path']})" for row in rows if row["bound"] > REFUTED * row["independent"]]
     if wrong:
         text += f"\n\nMeasure again: faster without dependences than the bound: {', '.join(wrong)}"
-    return finish(args, rows, f"{text}\n\nClock: {machine.gigahertz:.2f} GHz")
+    return finish(args, rows, f"{text}\n\n{machine.moments.summary()}")
 
 
 def reached(

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import combinations
 
-import numpy as np
-
 from benchmarks.assembly import Instruction, counts
-from benchmarks.throughput import CLOCK, CLOCK_CYCLES, Streams
-from benchmarks.timing import seconds
+from benchmarks.moments import NOP, Moments
+from benchmarks.throughput import Streams
 
-_QUIET = 0.2  # quantile of the rounds that counts: what shares the core slows a stream, and never makes it faster
+_LOOPS = 500  # of a stream: some 20 to 200 microseconds
 _SHARE = 0.9  # two forms that take this much of the sum of their times together compete for the same port
 _NARROW = 1.25  # a form that takes so many times what its slots explain has fewer ports than plain arithmetic
-_NOPS = Instruction("nop", ()), Instruction("nopl", ("(%rax)",))
+_NOPS = NOP, Instruction("nopl", ("(%rax)",))
 _PLAIN = {
     wide: Instruction("vpaddd", (f"%{wide}0",) * 3) for wide in ("xmm", "ymm", "zmm")
 } | {"r64": Instruction("addq", ("%rax", "%rcx"))}  # fmt: skip
@@ -46,38 +42,21 @@ class Bound:
     independent: float  #: the loop's own instructions without their dependences, measured
 
 
-def processor_seconds(call: Callable[[], object]) -> float:
-    """Time of one call on this thread's processor: without what other processes take."""
-    return seconds(call, 1, time.thread_time)
-
-
 class Machine:
     """Measured throughputs; every stream is measured once."""
 
-    def __init__(self, rounds: int = 21) -> None:
-        self._streams, self._rounds = Streams(), rounds
-        self._clock = self._streams.compile([CLOCK], chained=True)
+    def __init__(self, rounds: int = 9, patience: float = 1.0) -> None:
+        self._streams = Streams()
+        self.moments = Moments(self._streams, rounds, patience)
         self._known: dict[tuple[str, ...], float] = {}
 
-    @cached_property
-    def gigahertz(self) -> float:
-        return 1e-9 / self.cycle()
-
-    def cycle(self) -> float:
-        """Seconds of one cycle, now: the least of three looks, lest an interrupt count."""
-        return min(processor_seconds(self._clock) for _ in range(3)) / (self._clock.runs * CLOCK_CYCLES)
-
     def cycles(self, stream: Sequence[Instruction]) -> float:
-        """Cycles of a stream whose instructions wait for nothing, between two looks at the clock: a fast round's."""
+        """Cycles of a stream whose instructions wait for nothing."""
         key = tuple(instruction.form for instruction in stream)
         if key not in self._known:
             loop = self._streams.compile(stream)
-            loop()
-            took = []
-            for _ in range(self._rounds):
-                before, taken, after = self.cycle(), processor_seconds(loop), self.cycle()
-                took.append(taken / loop.runs / ((before + after) / 2))
-            self._known[key] = float(np.quantile(took, _QUIET))
+            loop(_LOOPS)
+            self._known[key] = self.moments.cycles(lambda: loop(_LOOPS)) / (loop.repeats * _LOOPS)
         return self._known[key]
 
     def use(self, instruction: Instruction, width: str) -> Use:

@@ -17,7 +17,6 @@ import numpy as np
 from benchmarks.assembly import Instruction, general_width
 
 _BODY = 480  # instructions of a loop, at least: its own counting and its jump are then below 1 %
-_LOOPS = 500
 _PLACES = 28  # lines of the buffer that operands in memory take turns in
 # Two lines more: the indices of gathers and what they read. Neighbours are their best case: sixteen times the same word
 # takes longer, as do words 64 bytes apart, which share a bank of the cache.
@@ -77,15 +76,15 @@ class Streams:
 
 
 class Stream:
-    """One compiled loop. A call runs ``repeats`` copies of the stream many times."""
+    """One compiled loop. A call runs ``repeats`` copies of the stream so many times."""
 
     def __init__(self, address: int, buffer: int, repeats: int) -> None:
         self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(address)
         self._buffer = buffer
-        self.runs = repeats * _LOOPS  #: of the stream in one call
+        self.repeats = repeats  #: of the stream in one loop
 
-    def __call__(self) -> None:
-        self._function(self._buffer, _LOOPS)
+    def __call__(self, loops: int) -> None:
+        self._function(self._buffer, loops)
 
 
 _PROLOGUE = """.text

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import platform
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import numba as nb
 import numpy as np
 import pytest
 
-from benchmarks import assembly, bound, cases, ports, products, timing
+from benchmarks import assembly, bound, cases, moments, ports, products, timing
 from benchmarks.assembly import Instruction
 from lns.kernels.tables import Threaded
 
@@ -186,6 +188,63 @@ def test_a_gather_takes_as_many_loads_as_it_makes_a_stream_of_loads_longer(monke
     assert found.resources == {"zmm ports": 6.0, "loads": 11.5, "issue": 0.375}
 
 
+def of_a_core(rounds: int) -> moments.Moments:
+    """Moments that know how fast the core is, without a look at it."""
+    found = moments.Moments.__new__(moments.Moments)
+    found.best, found.rounds, found.patience, found.looks, found.quiet = np.array([0.2, 0.25]), rounds, 10.0, 0, 0
+    return found
+
+
+def test_what_is_timed_in_disturbed_moments_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = of_a_core(rounds=2)
+    looks = [(9.0, 0.3), (5.0, 0.0), (8.0, math.inf), (7.0, 0.05), (6.0, 0.01), (2.0, 0.0)]
+    left = iter(looks)
+    monkeypatch.setattr(core, "look", lambda call: next(left))
+    assert core.cycles(lambda: None) == pytest.approx(5.2)  # a fast one of 5 and 6, the first two quiet moments
+    assert next(left) == looks[5]  # so it went on as far as the second of them
+    assert core.typical([(9.0, 0.3), (5.0, 0.03), (8.0, 0.2)]) == pytest.approx(5.6)  # of none, the quietest
+
+
+@pytest.mark.parametrize(
+    ("clocks", "nops", "additions", "far"),
+    [((1.0, 1.0), (0.2, 0.2), (0.25, 0.25), 0.0), ((1.0, 1.0), (0.2, 0.23), (0.25, 0.25), 0.15),
+     ((1.0, 1.0), (0.2, 0.2), (0.2, 0.25), 0.2), ((1.0, 1.1), (0.2, 0.22), (0.25, 0.275), math.inf)],
+)  # fmt: skip
+def test_a_moment_is_quiet_if_clock_and_probes_say_so_before_and_after(
+    monkeypatch: pytest.MonkeyPatch, clocks: tuple[float, ...], nops: tuple[float, ...], additions: tuple[float, ...],
+    far: float,
+) -> None:  # fmt: skip
+    core = of_a_core(rounds=2)
+    cycles, probes = iter(clocks), iter(zip(nops, additions, strict=True))
+    monkeypatch.setattr(core, "cycle", lambda: next(cycles))
+    monkeypatch.setattr(core, "_probe", lambda: np.array(next(probes)))
+    calls: list[int] = []
+    assert core.look(lambda: calls.append(1))[1] == pytest.approx(far)
+    assert len(calls) == 2 and (core.looks, core.quiet) == (1, int(far == 0.0))
+
+
+def test_a_loop_is_timed_part_by_part_without_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, packing = Threaded(reached, 1 << 30), Threaded(other, 1 << 30)
+    done: list[tuple[int, int]] = []
+    packing.loop = lambda first, last, *_: None
+    counted.loop = lambda first, last, *_: done.append((first, last))
+
+    def cycles(self: moments.Moments, call: Callable[[], object]) -> float:
+        call()
+        return 100.0 + 3 * (done[-1][1] - done[-1][0])  # a call takes 100, a turn 3
+
+    monkeypatch.setattr(moments.Moments, "cycles", cycles)
+    work = 2 << 18  # two parts
+
+    def product() -> None:
+        packing(work, 10, 1)
+        counted(work, 10, 1, True)
+
+    before = Threaded.__call__
+    assert bound.alone(of_a_core(2), product, {counted}) == [pytest.approx(30 / work)] * 2
+    assert done == [(0, 10), (0, 5), (0, 0), (5, 10), (5, 5)] and Threaded.__call__ is before
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="counts the instructions of x86-64")
 def test_the_loop_of_a_compiled_kernel_is_bounded() -> None:
     @nb.njit
@@ -196,7 +255,7 @@ def test_the_loop_of_a_compiled_kernel_is_bounded() -> None:
     floats = np.ones(256, np.float32)
     kernel(floats, floats, floats.copy())
     loop = assembly.loop_with(assembly.assembly_of(kernel, kernel.signatures[0]), "vmulps|mulps|vfmadd")
-    found = ports.Machine(rounds=1).bound(loop)
+    found = ports.Machine(rounds=1, patience=0.01).bound(loop)
     assert found.limit in found.resources and 0 < found.cycles == max(found.resources.values())
 
 
