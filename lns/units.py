@@ -28,6 +28,11 @@ def dot_unit(accumulator: Accumulator, a: LNSFormat, b: LNSFormat) -> LinearDot 
     return LogDot(a, b, fmt, accumulator.offset, table(accumulator.table, fmt.frac_bits), accumulator.lanes)
 
 
+@cache  # one entry a learning rate
+def _lr_constant(lr: Fraction, weight_frac_bits: int, moment_frac_bits: int) -> int:
+    return exact.round_log2_over_ln2(lr * (1 << weight_frac_bits), moment_frac_bits)
+
+
 @dataclass(frozen=True)
 class Units:
     """The units of one design; everything is built when it is first asked for."""
@@ -94,14 +99,17 @@ class Units:
             read=2 * (previous_offset - offset) * unit - update.kappa,
             term=-self.correction(update.kappa) - update.moment_offset * unit,
             correction=update.moment_offset * unit + self.correction(update.kappa * t),
-            clip=exact.round_log2(exact_decimal(update.clip), update.moment.frac_bits),
-            lr=self._lr_constant(exact_decimal(update.lr) if lr is None else lr),
+            clip=self._clip,
+            lr=_lr_constant(
+                exact_decimal(update.lr) if lr is None else lr,
+                self.design.formats.weight.frac_bits,
+                update.moment.frac_bits,
+            ),
         )
 
-    @cache  # noqa: B019 - one entry a learning rate
-    def _lr_constant(self, lr: Fraction) -> int:
-        scaled = lr * (1 << self.design.formats.weight.frac_bits)
-        return exact.round_log2_over_ln2(scaled, self.design.update.moment.frac_bits)
+    @cached_property
+    def _clip(self) -> int:
+        return exact.round_log2(exact_decimal(self.design.update.clip), self.design.update.moment.frac_bits)
 
     @cached_property
     def loss(self) -> LossUnit:
