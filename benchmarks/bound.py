@@ -12,7 +12,7 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -96,20 +96,15 @@ LOOPS: dict[str, tuple[Loop, ...]] = {
 }
 
 
-def signatures(loops: tuple[Loop, ...], call: Callable[[], object]) -> dict[Loop, Any]:
-    """The types with which a call reaches the loops' functions, of those that it reaches."""
-    seen: dict[Loop, Any] = {}
-    kept = {threaded(loop): threaded(loop).loop for loop in loops}
+def calls_of(functions: Iterable[Threaded], call: Callable[[], object]) -> list[tuple[Threaded, tuple[Any, ...]]]:
+    """The calls of the functions' loops that a call makes, with their arguments."""
+    made: list[tuple[Threaded, tuple[Any, ...]]] = []
+    kept = {function: function.loop for function in functions}
 
     def recorder(function: Threaded) -> Callable[..., Any]:
-        dispatcher = kept[function]
-
         def record(*arguments: Any) -> Any:
-            named = inspect.signature(dispatcher.py_func).bind(*arguments).arguments
-            for loop in loops:
-                if threaded(loop) is function and loop.runs(named):
-                    seen.setdefault(loop, tuple(nb.typeof(argument) for argument in arguments))
-            return dispatcher(*arguments)
+            made.append((function, arguments))
+            return kept[function](*arguments)
 
         return record
 
@@ -120,6 +115,17 @@ def signatures(loops: tuple[Loop, ...], call: Callable[[], object]) -> dict[Loop
     finally:
         for function, dispatcher in kept.items():
             function.loop = dispatcher
+    return made
+
+
+def signatures(loops: tuple[Loop, ...], call: Callable[[], object]) -> dict[Loop, Any]:
+    """The types with which a call reaches the loops' functions, of those that it reaches."""
+    seen: dict[Loop, Any] = {}
+    for function, arguments in calls_of(map(threaded, loops), call):
+        named = inspect.signature(function.loop.py_func).bind(*arguments).arguments
+        for loop in loops:
+            if threaded(loop) is function and loop.runs(named):
+                seen.setdefault(loop, tuple(nb.typeof(argument) for argument in arguments))
     return seen
 
 
@@ -149,8 +155,8 @@ def measure(
             {"function": loop.function, "macs": turn, "limit": bound.limit, "cycles": bound.resources,
              "instructions": dict(counts(body))}
         )  # fmt: skip
-    cycles = [one for _ in range(_TIMES) for one in alone(machine.moments, small, set(map(threaded, found)))]
-    large()
+    counted = set(map(threaded, found))
+    cycles = [alone(machine.moments, small, counted, SIDE * SIDE * size) for _ in range(_TIMES)]
     whole = [machine.moments.look(large)[0] / size**3 for _ in range(machine.moments.rounds)]
     return {
         "bound": least, "independent": free, "cycles": spread(cycles), "loops": details,
@@ -159,30 +165,17 @@ def measure(
     }  # fmt: skip
 
 
-def alone(moments: Moments, call: Callable[[], object], counted: set[Threaded]) -> list[float]:
-    """Cycles a multiply-accumulate of a product's loops, without what Python takes to call them: of each part, as quiet
+def alone(moments: Moments, call: Callable[[], object], counted: set[Threaded], macs: int) -> float:
+    """Cycles a multiply-accumulate of a product's loops, without what Python takes to call them: part by part, as quiet
     moments are short, and again and again, so that the operands are in the caches as far as they fit."""
-    calls: list[tuple[Any, int, int, Any]] = []
-    kept = Threaded.__call__
-
-    def seen(loop: Threaded, work: int, turns: int, *arguments: Any) -> None:
-        if loop in counted:
-            calls.append((loop.loop, work, turns, arguments))
-        kept(loop, work, turns, *arguments)
-
-    Threaded.__call__ = seen  # type: ignore[method-assign]
-    try:
-        call()
-    finally:
-        Threaded.__call__ = kept  # type: ignore[method-assign]
-    found = []
-    for loop, work, turns, arguments in calls:
-        parts = max(1, min(turns, work // _PART))
+    cycles = 0.0
+    for function, (begin, end, *arguments) in calls_of(counted, call):
+        parts = max(1, min(end - begin, macs // _PART))
         for part in range(parts):
-            first, last = part * turns // parts, (part + 1) * turns // parts
-            whole, empty = (moments.cycles(partial(loop, first, end, *arguments)) for end in (last, first))
-            found.append((whole - empty) / (work * (last - first) / turns))
-    return found
+            first, last = (begin + place * (end - begin) // parts for place in (part, part + 1))
+            whole, empty = (moments.cycles(partial(function.loop, first, stop, *arguments)) for stop in (last, first))
+            cycles += whole - empty
+    return cycles / macs
 
 
 def main() -> int:

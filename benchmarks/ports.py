@@ -45,7 +45,7 @@ class Bound:
 class Machine:
     """Measured throughputs; every stream is measured once."""
 
-    def __init__(self, rounds: int = 9, patience: float = 1.0) -> None:
+    def __init__(self, rounds: int, patience: float) -> None:
         self._streams = Streams()
         self.moments = Moments(self._streams, rounds, patience)
         self._known: dict[tuple[str, ...], float] = {}
@@ -55,7 +55,6 @@ class Machine:
         key = tuple(instruction.form for instruction in stream)
         if key not in self._known:
             loop = self._streams.compile(stream)
-            loop(_LOOPS)
             self._known[key] = self.moments.cycles(lambda: loop(_LOOPS)) / (loop.repeats * _LOOPS)
         return self._known[key]
 

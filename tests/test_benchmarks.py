@@ -240,9 +240,9 @@ def test_a_loop_is_timed_part_by_part_without_the_calls(monkeypatch: pytest.Monk
         packing(work, 10, 1)
         counted(work, 10, 1, True)
 
-    before = Threaded.__call__
-    assert bound.alone(of_a_core(2), product, {counted}) == [pytest.approx(30 / work)] * 2
-    assert done == [(0, 10), (0, 5), (0, 0), (5, 10), (5, 5)] and Threaded.__call__ is before
+    before = counted.loop
+    assert bound.alone(of_a_core(2), product, {counted}, work) == pytest.approx(30 / work)
+    assert done == [(0, 10), (0, 5), (0, 0), (5, 10), (5, 5)] and counted.loop is before
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="counts the instructions of x86-64")
