@@ -5,6 +5,7 @@ A word becomes two numbers, its *share* of a product's index, code·scale + star
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from lns.kernels.tables import Threaded
 Array = npt.NDArray[Any]
 
 ROWS = 4  #: rows of a tile of the result: the kernels name their accumulators one by one
+LINE = 64  #: bytes of a cache line
 LEAST_WORK = 1 << 22  #: multiply-accumulates from which on threads pay, at some 5e9 a second and core
 
 
@@ -53,13 +55,15 @@ def _share(word, numbers, low, factor):  # type: ignore[no-untyped-def]
     return (share & low) * factor, (sign & low) * factor
 
 
-def _rows_loop(begin, end, words, numbers, low, factor, shares, signs):  # type: ignore[no-untyped-def]
-    """Words (K, columns), whose columns are neighbours in memory, into shares and signs (panels, K, width)."""
-    _, rows, width = shares.shape
+def _rows_loop(begin, end, words, numbers, low, factor, block):  # type: ignore[no-untyped-def]
+    """Words (K, columns), whose columns are neighbours in memory, into a block (see `_packed`)."""
+    apart, _, rows, behind, width = block.shape
     for p in range(begin, end):
         for k in range(rows):
             for n in range(width):
-                shares[p, k, n], signs[p, k, n] = _share(words[k, p * width + n], numbers, low, factor)
+                share, sign = _share(words[k, p * width + n], numbers, low, factor)
+                block[0, p, k, 0, n] = share
+                block[apart - 1, p, k, behind - 1, n] = sign
 
 
 @nb.njit(inline="always")
@@ -98,25 +102,26 @@ def _columns(words, first, numbers, low, factor, shares, signs):  # type: ignore
 
 
 @jit
-def _interleave(columns, panel):  # type: ignore[no-untyped-def]
-    """(width, steps) to (steps, width)."""
+def _interleave(columns, target, place, pitch):  # type: ignore[no-untyped-def]
+    """(width, steps) into the steps of a panel, which begins at ``place`` and has a step every ``pitch`` elements."""
     width, steps = np.uint64(columns.shape[0]), np.uint64(columns.shape[1])
-    source, target = columns.reshape(-1), panel.reshape(-1)
+    source, place, pitch = columns.reshape(-1), np.uint64(place), np.uint64(pitch)
     for step in range(steps):
         for n in range(width):
-            target[step * width + n] = source[n * steps + step]
+            target[place + step * pitch + n] = source[n * steps + step]
 
 
-def _columns_loop(  # type: ignore[no-untyped-def]
-    begin, end, words, numbers, low, factor, width, shares, signs, share_steps, sign_steps
-):
-    """Words (columns, K), whose k are neighbours in memory; ``…_steps`` are shares and signs with a word a step."""
-    columns = np.empty((2, width, shares.shape[1] // width), shares.dtype)
+def _columns_loop(begin, end, words, numbers, low, factor, element, block):  # type: ignore[no-untyped-def]
+    """Words (columns, K), whose k are neighbours in memory, into a block (see `_packed`) with a word a step; its words
+    consist of elements like ``element``."""
+    apart, panels, steps, behind, width = block.shape
+    columns = np.empty((2, width, words.shape[1]), element.dtype)
+    target = block.reshape(-1)
     for p in range(begin, end):
         _columns(words, p * width, numbers, low, factor, columns[0], columns[1])
-        steps = columns.view(share_steps.dtype)
-        _interleave(steps[0], share_steps[p])
-        _interleave(steps[1], sign_steps[p])
+        by_steps, first, pitch = columns.view(block.dtype), p * steps * behind * width, behind * width
+        _interleave(by_steps[0], target, first, pitch)
+        _interleave(by_steps[1], target, first + ((apart - 1) * panels * steps + behind - 1) * width, pitch)
 
 
 _LEAST_WORDS = 1 << 18  # from which on threads pay
@@ -125,9 +130,15 @@ _pack_parts = Threaded(_parts_loop, _LEAST_WORDS)
 _pack_columns = Threaded(_columns_loop, _LEAST_WORDS)
 
 
-def pack(
-    words: Array, share: Share, dtype: npt.DTypeLike, width: int, depth: int = 1, twice: bool = False
-) -> tuple[Array, Array]:
+def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """An array with any contents that begins at a cache line, so that no vector of its panels lies in two of them."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + LINE - 1, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def pack(words: Array, share: Share, dtype: npt.DTypeLike, width: int, depth: int = 1) -> tuple[Array, Array]:
     """(shares, signs) of the words of a matrix in panels of ``width`` columns, filled up with zeros to whole panels and
     steps: flat, in the order (panel, step, column, term of the step).
 
@@ -140,24 +151,41 @@ def pack(
         Columns of a panel: of a vector for b, rows of a tile for a.
     depth : int
         Terms of one step: 4 for uint8, 2 for uint16, else 1.
-    twice : bool
-        Whether each 16-bit share stands twice, so that it can be broadcast as a word of 32 bits.
     """
+    shares, signs = _packed(words, share, np.dtype(dtype), width, depth, apart=2).reshape(2, -1).view(dtype)
+    return shares, signs
+
+
+def pack_steps(words: Array, share: Share, dtype: npt.DTypeLike, width: int, twice: bool = False) -> Array:
+    """As `pack`, the shares of each step before its signs, in one array: flat, in the order (panel, step, share or
+    sign, column).
+
+    Parameters
+    ----------
+    twice : bool
+        Whether each 16-bit share and sign stands twice, so that it can be broadcast as a word of 32 bits.
+    """
+    element = np.dtype(np.int32 if twice else dtype)
+    return _packed(words, share, element, width, 1, apart=1, twice=twice).reshape(-1).view(dtype)
+
+
+def _packed(
+    words: Array, share: Share, element: np.dtype[Any], width: int, depth: int, apart: int, twice: bool = False
+) -> Array:
+    """A block (apart, panels, steps, behind, width) with a word a step and column: shares and signs lie apart, in its
+    halves, if ``apart`` is 2, else behind each other in each step."""
     k, n = words.shape
     panels, steps = -(-n // width), -(-k // depth)
     low, factor = (np.int32(0xFFFF), np.int32(0x10001)) if twice else (np.int32(-1), np.int32(1))
-    element = np.dtype(np.int32 if twice else dtype)
-    shares, signs = (np.empty((panels, steps * depth * width), element) for _ in range(2))
-    step = np.dtype(f"i{element.itemsize * depth}")
+    block = aligned((apart, panels, steps, 2 // apart, width), f"i{element.itemsize * depth}")
     words = _filled_up(words, (steps * depth, panels * width))
-    by_steps = [array.view(step).reshape(panels, steps, width) for array in (shares, signs)]
     if words.T.flags.c_contiguous:
-        _pack_columns(words.size, panels, words.T, share.numbers, low, factor, width, shares, signs, *by_steps)
+        _pack_columns(words.size, panels, words.T, share.numbers, low, factor, np.empty(0, element), block)
     elif depth > 1:
-        _pack_parts(words.size, panels, words, share.numbers, depth, *by_steps)
+        _pack_parts(words.size, panels, words, share.numbers, depth, *block[:, :, :, 0])
     else:
-        _pack_rows(words.size, panels, words, share.numbers, low, factor, *by_steps)
-    return shares.reshape(-1).view(dtype), signs.reshape(-1).view(dtype)
+        _pack_rows(words.size, panels, words, share.numbers, low, factor, block)
+    return block
 
 
 @nb.njit(inline="always")
@@ -201,7 +229,7 @@ def pack_by_table(words: Array, table: Array, width: int) -> Array:
     """
     k, n = words.shape
     panels = -(-n // width)
-    out = np.empty(panels * k * width, table.dtype)
+    out = aligned((panels * k * width,), table.dtype)
     words = _filled_up(words, (k, panels * width))
     by_columns = words.T.flags.c_contiguous
     flat = words.reshape(-1, order="F" if by_columns else "C")

@@ -73,6 +73,55 @@ def join(builder: Any, low: Any, high: Any) -> Any:
     return lanes(builder, low, high, range(2 * low.type.count))
 
 
+def opaque(builder: Any, value: Any) -> Any:
+    """The value, of which LLVM no longer knows where it comes from."""
+    kind = ir.FunctionType(value.type, [value.type])
+    return builder.call(ir.InlineAsm(kind, "", "=x,0", side_effect=False), [value])
+
+
+def add_sums(builder: Any, a: Any, b: Any) -> Any:
+    """a + b; of 16-bit lanes the signed sum that saturates, which costs nothing there."""
+    if a.type.element.width == 16:
+        return call(builder, f"llvm.sadd.sat.v{a.type.count}i16", a.type, a, b)
+    return builder.add(a, b)
+
+
+def words(builder: Any, half: Any) -> list[Any]:
+    """A vector of 256 bits as four words of 64, in general registers."""
+    quarters = builder.bitcast(half, ir.VectorType(I64, 4))
+    return [builder.extract_element(quarters, ir.Constant(I32, i)) for i in range(4)]
+
+
+def entries_avx2(builder: Any, base: Any, kind: Any, indices: list[Any]) -> Any:
+    """base[index], one load a lane, for the indices of half a vector of this kind, given as its `words`.
+
+    One instruction takes an index out of 64 bits where LLVM would shift and extend, and the first entry of 128 bits
+    comes as a word of 32 bits into its vector, not by way of a general register.
+    """
+    width = kind.element.width
+    quarters, each, count = [], 64 // width, 128 // width
+    for half in (0, 1):
+        places = []
+        for lane in range(count):
+            word = indices[2 * half + lane // each]
+            first = lane % each * width  # the lowest and the highest bits need no such instruction
+            if first + width == 64:
+                place = builder.lshr(word, ir.Constant(I64, first))
+            elif first:
+                place = call(builder, "llvm.x86.bmi.bextr.64", I64, word, ir.Constant(I64, width << 8 | first))
+            else:
+                place = builder.and_(word, ir.Constant(I64, (1 << width) - 1))
+            places.append(builder.gep(base, [place]))
+        first = builder.load(builder.bitcast(places[0], I32.as_pointer()), align=width // 8)
+        wide = ir.VectorType(I32, 4)
+        out = builder.insert_element(ir.Constant(wide, None), first, ir.Constant(I32, 0))
+        out = builder.bitcast(out, ir.VectorType(kind.element, count))
+        for lane in range(1, count):
+            out = builder.insert_element(out, builder.load(places[lane], align=width // 8), ir.Constant(I32, lane))
+        quarters.append(out)
+    return join(builder, *quarters)
+
+
 def address(context: Any, builder: Any, kind: Any, array: Any, start: Any) -> Any:
     return builder.gep(make_array(kind)(context, builder, array).data, [start])
 

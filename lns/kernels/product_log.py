@@ -24,13 +24,14 @@ from lns.format import Event
 from lns.gausslog import Table
 from lns.kernels import isa
 from lns.kernels.compiling import jit
-from lns.kernels.packing import LEAST_WORK, ROWS, Share, code_range, pack, tiles
+from lns.kernels.packing import LEAST_WORK, ROWS, Share, code_range, pack_steps, tiles
 from lns.kernels.tables import Threaded, dense
 from lns.kernels.vector import (
     absolute,
     add,
     add_sums,
     after,
+    align_stack,
     at_least,
     bit_or,
     bit_xor,
@@ -52,6 +53,7 @@ from lns.kernels.vector import (
     sub_saturating,
     unequal,
 )
+from lns.kernels.vector_adds import add_products, add_rows
 from lns.kernels.vector_bytes import (
     broadcast_bytes,
     lookup_db,
@@ -296,10 +298,16 @@ def _seen(high, low, a, b):  # type: ignore[no-untyped-def]
 
 
 @_inline
-def _tile(  # type: ignore[no-untyped-def]
-    a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, exact
-):
-    """The partial sums of all lanes of a tile into ``codes`` and ``signs``, (lanes, 4, width) each."""
+def _store_rows(array, to, width, row0, row1, row2, row3):  # type: ignore[no-untyped-def]
+    store(array, to, row0)
+    store(array, to + width, row1)
+    store(array, to + np.uint64(2) * width, row2)
+    store(array, to + np.uint64(3) * width, row3)
+
+
+@_inline
+def _tile(a, b, table, numbers, outside, row, start, steps, lanes, sums, highs, lows, exact):  # type: ignore[no-untyped-def]
+    """The partial sums of all lanes of a tile into ``sums``, (lanes, 2, 4, width): codes, then marks of signs."""
     one, most, zero = splat(numbers.one), splat(numbers.most), splat(numbers.zero)
     last, shift = splat(numbers.last), splat(numbers.shift)
     width = np.uint64(highs.size // 4)
@@ -310,9 +318,11 @@ def _tile(  # type: ignore[no-untyped-def]
         x0 = x1 = x2 = x3 = zero
         s0 = s1 = s2 = s3 = none
         for k in range(lane, steps, lanes):
-            c, t = load(b, (start + k) * width), _kept(load(b_signs, (start + k) * width), table)
-            i0 = (row + k) * np.uint64(4)
-            i1, i2, i3 = i0 + np.uint64(1), i0 + np.uint64(2), i0 + np.uint64(3)
+            place = np.uint64(2) * (start + k) * width
+            c, t = load(b, place), _kept(load(b, place + width), table)
+            i0 = np.uint64(8) * (row + k)
+            i1, i2, i3, i4 = i0 + np.uint64(1), i0 + np.uint64(2), i0 + np.uint64(3), i0 + np.uint64(4)
+            i5, i6, i7 = i0 + np.uint64(5), i0 + np.uint64(6), i0 + np.uint64(7)
             y0, y1 = add(c, broadcast(a, i0)), add(c, broadcast(a, i1))
             y2, y3 = add(c, broadcast(a, i2)), add(c, broadcast(a, i3))
             if exact and outside:  # the range rule of the products, where these operands need it
@@ -320,8 +330,8 @@ def _tile(  # type: ignore[no-untyped-def]
                 y1, h1, l1 = _range(y1, h1, l1, one, most, zero)
                 y2, h2, l2 = _range(y2, h2, l2, one, most, zero)
                 y3, h3, l3 = _range(y3, h3, l3, one, most, zero)
-            t0, t1 = bit_xor(t, _kept_of(a_signs, i0, table)), bit_xor(t, _kept_of(a_signs, i1, table))
-            t2, t3 = bit_xor(t, _kept_of(a_signs, i2, table)), bit_xor(t, _kept_of(a_signs, i3, table))
+            t0, t1 = bit_xor(t, _kept_of(a, i4, table)), bit_xor(t, _kept_of(a, i5, table))
+            t2, t3 = bit_xor(t, _kept_of(a, i6, table)), bit_xor(t, _kept_of(a, i7, table))
             x0, s0, h0, l0 = _add(x0, s0, y0, t0, h0, l0, table, one, most, zero, last, shift, exact)
             x1 = after(x1, x0)
             x1, s1, h1, l1 = _add(x1, s1, y1, t1, h1, l1, table, one, most, zero, last, shift, exact)
@@ -332,30 +342,15 @@ def _tile(  # type: ignore[no-untyped-def]
             if not exact:
                 h0, l0 = _seen(h0, l0, x0, x1)
                 h0, l0 = _seen(h0, l0, x2, x3)
-        to = np.uint64(4) * lane * width
-        store(codes, to, x0)
-        store(signs, to, _stored(s0))
-        to += width
-        store(codes, to, x1)
-        store(signs, to, _stored(s1))
-        to += width
-        store(codes, to, x2)
-        store(signs, to, _stored(s2))
-        to += width
-        store(codes, to, x3)
-        store(signs, to, _stored(s3))
-    store(highs, 0, h0)
-    store(lows, 0, l0)
-    store(highs, width, h1)
-    store(lows, width, l1)
-    store(highs, np.uint64(2) * width, h2)
-    store(lows, np.uint64(2) * width, l2)
-    store(highs, np.uint64(3) * width, h3)
-    store(lows, np.uint64(3) * width, l3)
+        to = np.uint64(8) * lane * width
+        _store_rows(sums, to, width, x0, x1, x2, x3)
+        _store_rows(sums, to + np.uint64(4) * width, width, _stored(s0), _stored(s1), _stored(s2), _stored(s3))
+    _store_rows(highs, np.uint64(0), width, h0, h1, h2, h3)
+    _store_rows(lows, np.uint64(0), width, l0, l1, l2, l3)
 
 
 @_inline
-def _tree(table, numbers, lanes, codes, signs, highs, lows, exact):  # type: ignore[no-untyped-def]
+def _tree(table, numbers, lanes, sums, highs, lows, exact):  # type: ignore[no-untyped-def]
     """Neighbours added until one partial sum is left, in place."""
     one, most, zero = splat(numbers.one), splat(numbers.most), splat(numbers.zero)
     last, shift = splat(numbers.last), splat(numbers.shift)
@@ -365,81 +360,113 @@ def _tree(table, numbers, lanes, codes, signs, highs, lows, exact):  # type: ign
         lanes //= two
         for i in range(lanes):
             for r in range(np.uint64(0), size, width):
-                to, x = i * size + r, two * i * size + r
-                y = x + size
+                to, x = two * i * size + r, two * two * i * size + r
+                y = x + two * size
                 c, s, high, low = _add(
-                    load(codes, x), _kept(load(signs, x), table), load(codes, y), _kept(load(signs, y), table),
+                    load(sums, x), _kept(load(sums, x + size), table),
+                    load(sums, y), _kept(load(sums, y + size), table),
                     load(highs, r), load(lows, r), table, one, most, zero, last, shift, exact,
                 )  # fmt: skip
                 if not exact:
                     high, low = _seen(high, low, c, c)
-                store(codes, to, c)
-                store(signs, to, _stored(s))
+                store(sums, to, c)
+                store(sums, to + size, _stored(s))
                 store(highs, r, high)
                 store(lows, r, low)
 
 
+def _tried(
+    a: Any, b: Any, table: Any, numbers: Any, row: Any, start: Any, steps: Any, lanes: Any, sums: Any, highs: Any,
+    lows: Any,
+) -> None:  # fmt: skip
+    """The sums of a tile as the first (2, 4, width) of ``sums`` without the range rule. Compiled code only."""
+    raise NotImplementedError
+
+
+@overload(_tried, inline="always")
+def _tried_compiled(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
+    def by_rows(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
+        align_stack()  # not in stages, which lack the register that it takes
+        _tile(a, b, table, numbers, False, row, start, steps, lanes, sums, highs, lows, False)
+        _tree(table, numbers, lanes, sums, highs, lows, False)
+
+    def in_stages(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
+        most, zero, last = splat(numbers.most), splat(numbers.zero), splat(numbers.last)
+        width, two, eight = np.uint64(highs.size // 4), np.uint64(2), np.uint64(8)
+        size, none, seen = eight * width, sub(zero, zero), (zero, most)
+        for lane in range(lanes):
+            to = lane * size
+            _store_rows(sums, to, width, zero, zero, zero, zero)
+            _store_rows(sums, to + size // two, width, none, none, none, none)
+            for k in range(lane, steps, lanes):
+                seen = add_products(sums, to, a, eight * (row + k), b, two * (start + k) * width, table, last, seen)
+        while lanes > 1:
+            lanes //= two
+            for i in range(lanes):
+                x = two * i * size
+                seen = add_rows(sums, i * size, x, x + size, table, last, seen)
+        high, low = seen
+        _store_rows(highs, np.uint64(0), width, high, high, high, high)  # of no element in particular: of all
+        _store_rows(lows, np.uint64(0), width, low, low, low, low)
+
+    return in_stages if isa.VECTOR == "avx2" and table.ndim == 1 else by_rows
+
+
 @jit
-def _sum(a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, exact):  # type: ignore[no-untyped-def]
-    """The sums of a tile as the first (4, width) of ``codes`` and ``signs``; returns whether they are exact.
+def _sum(a, b, table, numbers, outside, row, start, steps, lanes, sums, highs, lows, exact):  # type: ignore[no-untyped-def]
+    """The sums of a tile as the first (2, 4, width) of ``sums``; returns whether they are exact.
 
     They are first tried without the range rule, unless ``exact`` says that it is needed.
     """
     if not exact:
-        _tile(
-            a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, False
-        )
-        _tree(table, numbers, lanes, codes, signs, highs, lows, False)
+        _tried(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows)
         one, most = numbers.one, numbers.most
         for i in range(highs.size):
             exact |= highs[i] > most or lows[i] < one
     if exact:
-        _tile(
-            a, a_signs, b, b_signs, table, numbers, outside, row, start, steps, lanes, codes, signs, highs, lows, True
-        )
-        _tree(table, numbers, lanes, codes, signs, highs, lows, True)
+        _tile(a, b, table, numbers, outside, row, start, steps, lanes, sums, highs, lows, True)
+        _tree(table, numbers, lanes, sums, highs, lows, True)
     return exact
 
 
 @_inline
 def _write_row(  # type: ignore[no-untyped-def]
-    codes, signs, highs, lows, numbers, sign_bit, first, columns, place, step, out, events
+    sums, highs, lows, numbers, sign_bit, first, columns, place, step, out, events
 ):
     for c in range(np.uint64(columns)):
         i, to = first + c, place + c * step
-        code = np.int32(codes[i]) - np.int32(numbers.one) + np.int32(1)
-        sign = np.int32(sign_bit) if signs[i] else np.int32(0)
+        code = np.int32(sums[i]) - np.int32(numbers.one) + np.int32(1)
+        sign = np.int32(sign_bit) if sums[i + np.uint64(highs.size)] else np.int32(0)
         out[to] = code | sign if code > 0 else 0
         events[to] = (ACC_SATURATE if highs[i] > numbers.most else 0) | (ACC_UNDERFLOW if lows[i] < numbers.one else 0)
 
 
 @_inline
-def _write(codes, signs, highs, lows, numbers, sign_bit, m, n, first_m, first_n, out, events, strides):  # type: ignore[no-untyped-def]
+def _write(sums, highs, lows, numbers, sign_bit, m, n, first_m, first_n, out, events, strides):  # type: ignore[no-untyped-def]
     """A tile into the (m, n) result."""
     width, step, one = highs.size // 4, np.uint64(strides[1]), np.uint64(1)
     columns = min(width, n - first_n)
     for r in range(min(4, m - first_m)):
         first, place = np.uint64(r * width), np.uint64((first_m + r) * strides[0] + first_n * strides[1])
         if step == one:  # in vectors
-            _write_row(codes, signs, highs, lows, numbers, sign_bit, first, columns, place, one, out, events)
+            _write_row(sums, highs, lows, numbers, sign_bit, first, columns, place, one, out, events)
         else:
-            _write_row(codes, signs, highs, lows, numbers, sign_bit, first, columns, place, step, out, events)
+            _write_row(sums, highs, lows, numbers, sign_bit, first, columns, place, step, out, events)
 
 
 def _loop(  # type: ignore[no-untyped-def]
-    begin, end, a, a_signs, b, b_signs, table, numbers, outside, steps, lanes, sign_bit, m, n, out, events, strides
+    begin, end, a, b, table, numbers, outside, steps, lanes, sign_bit, m, n, out, events, strides
 ):
     width, groups = 64 // a.itemsize, -(-m // 4)
-    codes, signs = np.empty(lanes * 4 * width, a.dtype), np.empty(lanes * 4 * width, a.dtype)
-    highs, lows = np.empty(4 * width, a.dtype), np.empty(4 * width, a.dtype)
+    sums, highs, lows = np.empty(lanes * 8 * width, a.dtype), np.empty(4 * width, a.dtype), np.empty(4 * width, a.dtype)
     exact = outside
     for tile in range(begin, end):
         panel, group = tile // groups, tile % groups
         exact = _sum(
-            a, a_signs, b, b_signs, table, numbers, outside, np.uint64(group * steps), np.uint64(panel * steps),
-            np.uint64(steps), np.uint64(lanes), codes, signs, highs, lows, exact,
+            a, b, table, numbers, outside, np.uint64(group * steps), np.uint64(panel * steps), np.uint64(steps),
+            np.uint64(lanes), sums, highs, lows, exact,
         )  # fmt: skip
-        _write(codes, signs, highs, lows, numbers, sign_bit, m, n, 4 * group, width * panel, out, events, strides)
+        _write(sums, highs, lows, numbers, sign_bit, m, n, 4 * group, width * panel, out, events, strides)
 
 
 _products = Threaded(_loop, LEAST_WORK)
@@ -469,11 +496,11 @@ def product(a: Array, b: Array, unit: LogDot, plan: Plan, transposed: bool = Fal
     (m, k), n = a.shape, b.shape[1]
     shape, strides = ((n, m), (1, m)) if transposed else ((m, n), (n, 1))
     dtype = type(plan.numbers.one)
-    twice = plan.width == 32
-    left, right = pack(a.T, plan.a, dtype, ROWS, twice=twice), pack(b, plan.b, dtype, plan.width)
+    twice = plan.width == 32  # 16-bit lanes
+    left, right = pack_steps(a.T, plan.a, dtype, ROWS, twice), pack_steps(b, plan.b, dtype, plan.width)
     out, events = np.empty(shape, unit.acc.dtype), np.empty(shape, np.uint8)
     _products(
-        m * n * k, tiles(m, n, plan.width), *left, *right, plan.table, plan.numbers, _outside(a, b, plan), k,
+        m * n * k, tiles(m, n, plan.width), left, right, plan.table, plan.numbers, _outside(a, b, plan), k,
         unit.lanes, unit.acc.sign_bit, m, n, out.reshape(-1), events.reshape(-1), strides,
     )  # fmt: skip
     return out, events

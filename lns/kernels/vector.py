@@ -90,6 +90,25 @@ def prefetch(typing: Any, array: Any, start: Any) -> Any:
     return types.void(array, types.uintp), generate
 
 
+@intrinsic
+def align_stack(typing: Any) -> Any:
+    """Lets the function that it is compiled into keep vectors on its stack within cache lines, with AVX2.
+
+    LLVM does so only if something else needs it, and else they lie where the caller's stack happens to end.
+    """
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if isa.VECTOR == "avx2":
+            with builder.goto_entry_block():
+                place = builder.alloca(ir.VectorType(I64, 8))
+            place.align = 64
+            keep = ir.InlineAsm(ir.FunctionType(ir.VoidType(), [place.type]), "", "r", side_effect=True)
+            builder.call(keep, [place])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
 # --- lane by lane ----------------------------------------------------------------------------------------------------
 
 
@@ -154,13 +173,7 @@ shift_right_far = _of_words("psrlv")  #: as `shift_right`, and 0 for counts of 1
 @intrinsic
 def add_sums(typing: Any, a: Any, b: Any) -> Any:
     """a + b; of 16-bit lanes the signed sum that saturates, which costs nothing there."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        if a.bits == 16:
-            return pieces.call(builder, f"llvm.sadd.sat.v{a.count}i16", a.llvm, *args)
-        return builder.add(*args)
-
-    return a(a, b), generate
+    return a(a, b), lambda context, builder, sig, args: pieces.add_sums(builder, *args)
 
 
 def _comparison(operator: str) -> Any:
@@ -222,7 +235,11 @@ def _loads(builder: Any, base: Any, index: Any) -> Any:
     Indices leave the vector 64 bits at a time. They are masked there, not truncated: LLVM would make one move a lane.
     """
     if isa.VECTOR == "avx2":
-        return pieces.join(builder, *[_loads_avx2(builder, base, half) for half in pieces.halves(builder, index)])
+        found = [
+            pieces.entries_avx2(builder, base, half.type, pieces.words(builder, half))
+            for half in pieces.halves(builder, index)
+        ]
+        return pieces.join(builder, *found)
     width = index.type.element.width
     words, mask = builder.bitcast(index, ir.VectorType(I64, 8)), ir.Constant(I64, (1 << width) - 1)
     out, each = pieces.undefined(index.type), 64 // width
@@ -232,34 +249,6 @@ def _loads(builder: Any, base: Any, index: Any) -> Any:
         entry = builder.load(builder.gep(base, [place]), align=width // 8)
         out = builder.insert_element(out, entry, ir.Constant(I32, lane))
     return out
-
-
-def _loads_avx2(builder: Any, base: Any, index: Any) -> Any:
-    """As `_loads`, in fewer instructions: one takes an index out of 64 bits where LLVM would shift and extend, and the
-    first entry of 128 bits comes as a word of 32 bits into its vector, not by way of a general register."""
-    width = index.type.element.width
-    quarters, each, count = [], 64 // width, 128 // width
-    words = builder.bitcast(index, ir.VectorType(I64, 4))
-    for half in (0, 1):
-        entries = []
-        for lane in range(count):
-            word = builder.extract_element(words, ir.Constant(I32, 2 * half + lane // each))
-            first = lane % each * width  # the lowest and the highest bits need no such instruction
-            if first + width == 64:
-                place = builder.lshr(word, ir.Constant(I64, first))
-            elif first:
-                place = pieces.call(builder, "llvm.x86.bmi.bextr.64", I64, word, ir.Constant(I64, width << 8 | first))
-            else:
-                place = builder.and_(word, ir.Constant(I64, (1 << width) - 1))
-            entries.append(builder.gep(base, [place]))
-        first = builder.load(builder.bitcast(entries[0], I32.as_pointer()), align=width // 8)
-        wide = ir.VectorType(I32, 4)
-        out = builder.insert_element(ir.Constant(wide, None), first, ir.Constant(I32, 0))
-        out = builder.bitcast(out, ir.VectorType(index.type.element, count))
-        for lane in range(1, count):
-            out = builder.insert_element(out, builder.load(entries[lane], align=width // 8), ir.Constant(I32, lane))
-        quarters.append(out)
-    return pieces.join(builder, *quarters)
 
 
 @intrinsic
