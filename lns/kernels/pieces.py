@@ -74,9 +74,9 @@ def join(builder: Any, low: Any, high: Any) -> Any:
 
 
 def opaque(builder: Any, value: Any) -> Any:
-    """The value, of which LLVM no longer knows where it comes from."""
-    kind = ir.FunctionType(value.type, [value.type])
-    return builder.call(ir.InlineAsm(kind, "", "=x,0", side_effect=False), [value])
+    """The value in a register, of which LLVM no longer knows where it comes from."""
+    kind, register = ir.FunctionType(value.type, [value.type]), "x" if isinstance(value.type, ir.VectorType) else "r"
+    return builder.call(ir.InlineAsm(kind, "", f"={register},0", side_effect=False), [value])
 
 
 def add_sums(builder: Any, a: Any, b: Any) -> Any:

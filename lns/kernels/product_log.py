@@ -53,7 +53,7 @@ from lns.kernels.vector import (
     sub_saturating,
     unequal,
 )
-from lns.kernels.vector_adds import add_products, add_rows
+from lns.kernels.vector_adds import add_products, add_rows, halved, set_products, twice
 from lns.kernels.vector_bytes import (
     broadcast_bytes,
     lookup_db,
@@ -392,20 +392,27 @@ def _tried_compiled(a, b, table, numbers, row, start, steps, lanes, sums, highs,
 
     def in_stages(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
         most, zero, last = splat(numbers.most), splat(numbers.zero), splat(numbers.last)
-        width, two, eight = np.uint64(highs.size // 4), np.uint64(2), np.uint64(8)
-        size, none, seen = eight * width, sub(zero, zero), (zero, most)
+        width, two = np.uint64(highs.size // 4), np.uint64(2)
+        a_step, b_step = width // two, two * width  # elements of a step of a's panels: eight times 32 bits
+        size, none, seen = np.uint64(8) * width, sub(zero, zero), (halved(zero), halved(most))
         for lane in range(lanes):
-            to = lane * size
-            _store_rows(sums, to, width, zero, zero, zero, zero)
-            _store_rows(sums, to + size // two, width, none, none, none, none)
-            for k in range(lane, steps, lanes):
-                seen = add_products(sums, to, a, eight * (row + k), b, two * (start + k) * width, table, last, seen)
+            to, i, j = lane * size, a_step * (row + lane), b_step * (start + lane)
+            if lane < steps:
+                seen = set_products(sums, to, a, i, b, j, seen)
+            else:
+                _store_rows(sums, to, width, zero, zero, zero, zero)
+                _store_rows(sums, to + size // two, width, none, none, none, none)
+            if lane + lanes < steps:
+                i_stride, j_stride = a_step * lanes, b_step * lanes
+                more = (steps - lane - np.uint64(1)) // lanes
+                i, j = i + i_stride, j + j_stride
+                seen = add_products(sums, to, a, i, i_stride, b, j, j_stride, more, table, last, seen)
         while lanes > 1:
             lanes //= two
             for i in range(lanes):
                 x = two * i * size
                 seen = add_rows(sums, i * size, x, x + size, table, last, seen)
-        high, low = seen
+        high, low = twice(seen[0]), twice(seen[1])
         _store_rows(highs, np.uint64(0), width, high, high, high, high)  # of no element in particular: of all
         _store_rows(lows, np.uint64(0), width, low, low, low, low)
 
@@ -422,7 +429,7 @@ def _sum(a, b, table, numbers, outside, row, start, steps, lanes, sums, highs, l
         _tried(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows)
         one, most = numbers.one, numbers.most
         for i in range(highs.size):
-            exact |= highs[i] > most or lows[i] < one
+            exact |= (highs[i] > most) | (lows[i] < one)
     if exact:
         _tile(a, b, table, numbers, outside, row, start, steps, lanes, sums, highs, lows, True)
         _tree(table, numbers, lanes, sums, highs, lows, True)

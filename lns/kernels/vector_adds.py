@@ -1,17 +1,17 @@
 """Log-adds of all rows of a tile at once, tables in memory, in stages (AVX2 only).
 
-An entry is some thirty cycles behind the codes that ask for it, and sixteen loads for sixteen lanes leave the processor
-little room to look ahead for other work. So each half of a row is computed in two stages, and the first stage of a half
-stands before the second of the half before it: while entries are loaded, the next indices are on their way. Between
-stages stands a barrier that LLVM moves no memory access across. Partial sums are in memory, where they would be anyway:
-sixteen registers do not hold them.
+An entry comes some thirty cycles after the codes that ask for it, and sixteen loads for sixteen lanes leave the
+processor little room to look ahead for other work. So each half of a row is computed in two stages, and the first stage
+of a half stands before the second of the half before it: while entries are loaded, the next indices are on their way.
+Between stages stands a barrier that LLVM moves no memory access across. Partial sums are in memory, where they would be
+anyway: sixteen registers do not hold them.
 
 There is no range rule here, but the highest and lowest codes are noted (`lns.kernels.product_log`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from llvmlite import ir
@@ -25,15 +25,10 @@ _HALVES = 8  #: of four rows
 
 
 class _Memory:
-    """Halves of vectors in an array, counted from an element on, or from a word of 32 bits."""
+    """Halves of vectors from an address on."""
 
-    def __init__(
-        self, context: Any, builder: Any, kind: Any, array: Any, start: Any, half: Any, words: bool = False
-    ) -> None:
-        data = make_array(kind)(context, builder, array).data
-        if words:
-            data = builder.bitcast(data, I32.as_pointer())
-        self._builder, self._half, self._start = builder, half, builder.gep(data, [start])
+    def __init__(self, builder: Any, start: Any, half: Any) -> None:
+        self._builder, self._start, self._half = builder, start, half
 
     def _address(self, place: int, kind: Any) -> Any:
         return self._builder.gep(self._builder.bitcast(self._start, kind.as_pointer()), [ir.Constant(I32, place)])
@@ -59,74 +54,157 @@ def _barrier(builder: Any, words: list[Any]) -> list[Any]:
     return [builder.extract_value(out, i) for i in range(len(words))]
 
 
-def _in_stages(
-    context: Any, builder: Any, half: Any, table: Any, last: Any, seen: Any, operands: Callable[[int], Any], to: _Memory
-) -> list[Any]:
-    """Adds each half's ``operands``, a code and a mark and again a code and a mark; ``table`` is its type and its
-    array. Returns the highest and lowest code, those ``seen`` too."""
-    name = f"v{half.count}i{half.element.width}"
+class _Adder:
+    """Adds halves of rows, to sums ``to`` which are codes and then marks; ``high`` and ``low`` are the highest and the
+    lowest codes so far.
 
-    def call(operation: str, a: Any, b: Any) -> Any:
-        return pieces.call(builder, f"llvm.{operation}.{name}", half, a, b)
+    ``base`` is the address of the table's first entry, ``last`` the largest index.
+    """
 
-    base = make_array(table[0])(context, builder, table[1]).data
-    base = builder.gep(base, [ir.Constant(I32, 1)]) if half.element.width == 16 else base  # see `lookup`
-    last = pieces.halves(builder, last)[0]
-    highs, lows = (pieces.halves(builder, vector) for vector in cgutils.unpack_tuple(builder, seen))
-    before: tuple[Any, list[Any]] | None = None
-    for h in range(_HALVES + 1):
-        now = None
-        if h < _HALVES:
-            x, s, y, t = operands(h)
-            large = call("smax", x, y)
-            distance = call("umin", builder.sub(large, call("smin", x, y)), last)
-            words = pieces.words(builder, builder.or_(distance, builder.xor(s, t)))
-            mark = builder.select(builder.icmp_signed(">=", x, y), s, t)
-            if half.element.width == 32:  # lest LLVM store only those lanes that change, which takes twenty cycles
-                mark = pieces.opaque(builder, mark)
-            to.store(_HALVES + h, mark)
-            now = large, _barrier(builder, words)
-        if before is not None:
-            large, words = before
-            code, i = pieces.add_sums(builder, large, pieces.entries_avx2(builder, base, half, words)), h % 2
-            to.store(h - 1, code)
-            highs[i], lows[i] = call("smax", highs[i], code), call("umin", lows[i], code)
-            _barrier(builder, [])
-        before = now
-    return [pieces.join(builder, *halves) for halves in (highs, lows)]
+    def __init__(self, builder: Any, to: _Memory, base: Any, last: Any, high: Any, low: Any) -> None:
+        self._builder, self._to, self._base, self._last, self.high, self.low = builder, to, base, last, high, low
+        self._half = high.type
+
+    def _call(self, operation: str, a: Any, b: Any) -> Any:
+        half = self._half
+        return pieces.call(self._builder, f"llvm.{operation}.v{half.count}i{half.element.width}", half, a, b)
+
+    def _first(self, h: int, x: Any, s: Any, y: Any, t: Any) -> tuple[Any, list[Any]]:
+        """The first stage, of the codes x and y with the marks s and t: the larger ones and the indices."""
+        builder, large = self._builder, self._call("smax", x, y)
+        distance = self._call("umin", builder.sub(large, self._call("smin", x, y)), self._last)
+        words = pieces.words(builder, builder.or_(distance, builder.xor(s, t)))
+        mark = builder.select(builder.icmp_signed(">=", x, y), s, t)
+        if self._half.element.width == 32:  # lest LLVM store only those lanes that change, which takes twenty cycles
+            mark = pieces.opaque(builder, mark)
+        self._to.store(_HALVES + h, mark)
+        return large, _barrier(builder, words)
+
+    def _second(self, h: int, large: Any, words: list[Any]) -> None:
+        entries = pieces.entries_avx2(self._builder, self._base, self._half, words)
+        self._keep(h, pieces.add_sums(self._builder, large, entries))
+        _barrier(self._builder, [])
+
+    def _keep(self, h: int, code: Any) -> None:
+        self._to.store(h, code)
+        self.high, self.low = self._call("smax", self.high, code), self._call("umin", self.low, code)
+
+    def add(self, operands: Callable[[int], Iterable[Any]]) -> None:
+        """Adds two operands for each half: a code and its mark, and again."""
+        before = self._first(0, *operands(0))
+        for h in range(1, _HALVES):
+            now = self._first(h, *operands(h))
+            self._second(h - 1, *before)
+            before = now
+        self._second(_HALVES - 1, *before)
+
+    def set(self, operands: Callable[[int], tuple[Any, Any]]) -> None:
+        """One operand for each half is the sum."""
+        for h in range(_HALVES):
+            code, mark = operands(h)
+            self._to.store(_HALVES + h, mark)
+            self._keep(h, code)
 
 
-def _half(vector: Any) -> Any:
-    return ir.VectorType(ir.IntType(vector.bits), vector.count // 2)
+def _products(builder: Any, half: Any, a: Any, b: Any) -> Callable[[int], tuple[Any, Any]]:
+    """The codes and marks of the products of the shares and marks at two addresses."""
+    left, right = _Memory(builder, a, half), _Memory(builder, b, half)
+
+    def of(h: int) -> tuple[Any, Any]:
+        row, side = divmod(h, 2)
+        code = builder.add(right.load(side), left.broadcast(row))
+        return code, builder.xor(right.load(2 + side), left.broadcast(4 + row))
+
+    return of
+
+
+@intrinsic
+def halved(typing: Any, vector: Any) -> Any:
+    """The lower half of a vector."""
+    half = pieces.Vector(vector.bits, vector.count // 2)
+    return half(vector), lambda context, builder, sig, args: pieces.halves(builder, args[0])[0]
+
+
+@intrinsic
+def twice(typing: Any, half: Any) -> Any:
+    """A vector of two equal halves."""
+    vector = pieces.Vector(half.bits, half.count * 2)
+    return vector(half), lambda context, builder, sig, args: pieces.join(builder, args[0], args[0])
+
+
+def _base(context: Any, builder: Any, table: Any, array: Any) -> Any:
+    data = make_array(table)(context, builder, array).data
+    return builder.gep(data, [ir.Constant(I32, 1)]) if table.dtype.bitwidth == 16 else data  # see `lookup`
+
+
+def _lane(module: Any, half: Any, kinds: list[Any]) -> Any:
+    """A function that adds products in a loop: of its own, for there LLVM has registers for this and nothing else."""
+    result = ir.LiteralStructType([half, half])
+    function = ir.Function(module, ir.FunctionType(result, kinds), module.get_unique_name("lns.add_products"))
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    sums, a, b, base, steps, a_stride, b_stride, last, high, low = function.args
+    entry, loop, end = (function.append_basic_block(name) for name in ("entry", "loop", "end"))
+    ir.IRBuilder(entry).branch(loop)
+    builder = ir.IRBuilder(loop)
+    start = a, b, steps, high, low
+    now = [builder.phi(value.type) for value in start]
+    a, b = (pieces.opaque(builder, pointer) for pointer in now[:2])  # lest LLVM add a common part in each access
+    to, products = _Memory(builder, sums, half), _products(builder, half, a, b)
+    adder = _Adder(builder, to, base, last, *now[3:])
+    adder.add(lambda h: (to.load(h), to.load(_HALVES + h), *products(h)))
+    left = builder.sub(now[2], ir.Constant(I64, 1))
+    following = builder.gep(a, [a_stride]), builder.gep(b, [b_stride]), left, adder.high, adder.low
+    for phi, first, value in zip(now, start, following, strict=True):
+        phi.add_incoming(first, entry)
+        phi.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_unsigned("==", left, ir.Constant(I64, 0)), end, loop)
+    builder.position_at_end(end)
+    found = builder.insert_value(ir.Constant(result, ir.Undefined), adder.high, 0)
+    builder.ret(builder.insert_value(found, adder.low, 1))
+    return function
+
+
+@intrinsic
+def set_products(typing: Any, sums: Any, to: Any, a: Any, i: Any, b: Any, j: Any, seen: Any) -> Any:
+    """Four rows of sums, codes and then marks, at element ``to`` of an array: the products of four shares and marks of
+    a, from element ``i`` on, and of a vector of shares and of marks of b, from element ``j`` on.
+
+    Returns the highest and the lowest code, those ``seen`` before too, in half a vector each.
+    """
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        places = ((sums, *args[:2]), (a, *args[2:4]), (b, *args[4:6]))
+        target, left, right = (pieces.address(context, builder, *place) for place in places)
+        high, low = cgutils.unpack_tuple(builder, args[6])
+        adder = _Adder(builder, _Memory(builder, target, high.type), None, None, high, low)
+        adder.set(_products(builder, high.type, left, right))
+        return context.make_tuple(builder, seen, (adder.high, adder.low))
+
+    uint = types.uintp
+    return seen(sums, uint, a, uint, b, uint, seen), generate
 
 
 @intrinsic
 def add_products(
-    typing: Any, sums: Any, to: Any, a: Any, i: Any, b: Any, j: Any, table: Any, last: Any, seen: Any
-) -> Any:
-    """To four rows of sums at element ``to``, codes and then marks, the products of four shares and marks of a, from
-    its 32-bit word ``i`` on, and of a vector of shares and of marks of b, from element ``j`` on.
-
-    Returns the highest and the lowest code, those ``seen`` before too.
-    """
+    typing: Any, sums: Any, to: Any, a: Any, i: Any, a_stride: Any, b: Any, j: Any, b_stride: Any, steps: Any,
+    table: Any, last: Any, seen: Any,
+) -> Any:  # fmt: skip
+    """Adds such products to such sums, as many times as there are ``steps``, at least once; from one time to the next
+    ``i`` and ``j`` grow by so many elements."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        half = _half(last)
-        rows = _Memory(context, builder, sums, args[0], args[1], half)
-        left = _Memory(context, builder, a, args[2], args[3], half, words=True)
-        right = _Memory(context, builder, b, args[4], args[5], half)
-
-        def operands(h: int) -> Any:
-            row, side = divmod(h, 2)
-            code = builder.add(right.load(side), left.broadcast(row))
-            mark = builder.xor(right.load(2 + side), left.broadcast(4 + row))
-            return rows.load(h), rows.load(_HALVES + h), code, mark
-
-        found = _in_stages(context, builder, half, (table, args[6]), args[7], args[8], operands, rows)
-        return context.make_tuple(builder, seen, found)
+        places = ((sums, *args[:2]), (a, *args[2:4]), (b, *args[5:7]))
+        addresses = [pieces.address(context, builder, *place) for place in places]
+        base, (limit, _) = _base(context, builder, table, args[9]), pieces.halves(builder, args[10])
+        high, low = cgutils.unpack_tuple(builder, args[11])
+        arguments = [*addresses, base, args[8], args[4], args[7], limit, high, low]
+        lane = _lane(builder.module, high.type, [argument.type for argument in arguments])
+        found = builder.call(lane, arguments)
+        return context.make_tuple(builder, seen, [builder.extract_value(found, i) for i in (0, 1)])
 
     uint = types.uintp
-    return seen(sums, uint, a, uint, b, uint, table, last, seen), generate
+    return seen(sums, uint, a, uint, uint, b, uint, uint, uint, table, last, seen), generate
 
 
 @intrinsic
@@ -135,14 +213,14 @@ def add_rows(typing: Any, sums: Any, to: Any, x: Any, y: Any, table: Any, last: 
     highest and the lowest code, those ``seen`` before too."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        half = _half(last)
-        target, left, right = (_Memory(context, builder, sums, args[0], place, half) for place in args[1:4])
-
-        def operands(h: int) -> Any:
-            return [rows.load(place) for rows in (left, right) for place in (h, _HALVES + h)]
-
-        found = _in_stages(context, builder, half, (table, args[4]), args[5], args[6], operands, target)
-        return context.make_tuple(builder, seen, found)
+        high, low = cgutils.unpack_tuple(builder, args[6])
+        target, left, right = (
+            _Memory(builder, pieces.address(context, builder, sums, args[0], place), high.type) for place in args[1:4]
+        )
+        base, (limit, _) = _base(context, builder, table, args[4]), pieces.halves(builder, args[5])
+        adder = _Adder(builder, target, base, limit, high, low)
+        adder.add(lambda h: [rows.load(place) for rows in (left, right) for place in (h, _HALVES + h)])
+        return context.make_tuple(builder, seen, (adder.high, adder.low))
 
     uint = types.uintp
     return seen(sums, uint, uint, uint, table, last, seen), generate
