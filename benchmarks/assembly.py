@@ -174,8 +174,9 @@ class Flow:
         return out
 
 
-def loop_with(assembly: str, marker: str, longest: bool = False) -> list[Instruction]:
-    """One turn of the innermost loop around the block with the most instructions whose form matches ``marker``.
+def loop_with(assembly: str, marker: str, longest: bool = False, beside: str = "") -> list[Instruction]:
+    """One turn of the innermost loop around the block with the most instructions whose form matches ``marker``, of
+    those with an instruction whose form matches ``beside``.
 
     Where loops compete, each with more than half as many of them, or a loop has branches, the way with the fewest
     instructions or, if ``longest``, with the most. Copies do not count: compilers spill in either.
@@ -190,6 +191,7 @@ def loop_with(assembly: str, marker: str, longest: bool = False) -> list[Instruc
     marked = [sum(bool(pattern.match(one.form)) for one in block) for block in flow.blocks]
     most = max(marked)
     turns = [turn for i, number in enumerate(marked) if most < 2 * number for turn in flow.turns(i)]
+    turns = [turn for turn in turns if any(re.match(beside, one.form) for one in turn)]
     if not turns:
         raise ValueError(f"no loop has an instruction like {marker!r}")
     return (max if longest else min)(turns, key=lambda turn: sum(not one.is_copy for one in turn))

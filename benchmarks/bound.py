@@ -30,8 +30,8 @@ from lns.kernels.tables import Threaded
 from lns.reference import LinearDot, LogDot
 
 REQUIRED = 0.85
-SIDE = 32  # rows and columns of the products whose loops are timed alone
-_PART = 1 << 18  # multiply-accumulates: some 12 to 150 microseconds
+SIDE = 64  # rows and columns of the products whose loops are timed alone
+_PART = 2e5  # cycles: some 60 microseconds, of which what Python takes to begin is a fiftieth
 _TIMES = 5  # that a loop is timed, some time apart
 REFUTED = 1.05  # a bound so many times the time without dependences was measured wrongly
 
@@ -45,6 +45,7 @@ class Loop:
     marks: tuple[tuple[str, float], ...]  #: (regular expression of a form, multiply-accumulates behind each such)
     only: str = ""  #: a parameter that must be true in the call, or false if written "not …": a function with two loops
     longest: bool = False  #: of all such loops and the ways through them, the one with the most instructions
+    beside: str = ""  #: regular expression of a form that the loop has beside those: another loop has them, too
 
     def runs(self, arguments: Mapping[str, Any]) -> bool:
         """Whether a call with these arguments, by name, runs the loop."""
@@ -71,9 +72,10 @@ _FACTORS = "lns.kernels.product_factors"
 _IN_MEMORY = ("vpgatherdd", 16.0), ("vpinsrw", 8 / 7), ("vpinsrd", 4 / 3)
 # A sum of bytes that registers hold is made by a `vpmaddubsw` for 16 lanes.
 _LOG_MARKS = (*_IN_MEMORY, ("vperm[it]2w", 16.0), ("vpmaddubsw", 16.0))
+_BROADCAST = r"v(p?broadcast|.* mem\{1to)"  # of a's, which the additions of a tree have not
 _LOG_LOOPS = (
-    Loop(_LOG, "_products", _LOG_MARKS, "not outside"),
-    Loop(_LOG, "_products", _LOG_MARKS, "outside", longest=True),
+    Loop(_LOG, "_products", _LOG_MARKS, "not outside", beside=_BROADCAST),
+    Loop(_LOG, "_products", _LOG_MARKS, "outside", longest=True, beside=_BROADCAST),
 )
 
 #: Path -> loops of its products. Those of the functions that a product calls add up.
@@ -137,7 +139,7 @@ def threaded(loop: Loop) -> Threaded:
 
 def instructions(loop: Loop, types: Any) -> tuple[list[Instruction], float]:
     """The loop's instructions, and the multiply-accumulates of one turn."""
-    body = loop_with(assembly_of(threaded(loop).loop, types), loop.marker, loop.longest)
+    body = loop_with(assembly_of(threaded(loop).loop, types), loop.marker, loop.longest, loop.beside)
     return body, loop.macs(body)
 
 
@@ -156,7 +158,7 @@ def measure(
              "instructions": dict(counts(body))}
         )  # fmt: skip
     counted = set(map(threaded, found))
-    cycles = [alone(machine.moments, small, counted, SIDE * SIDE * size) for _ in range(_TIMES)]
+    cycles = [alone(machine.moments, small, counted, SIDE * SIDE * size, which) for which in range(_TIMES)]
     whole = [machine.moments.look(large)[0] / size**3 for _ in range(machine.moments.rounds)]
     return {
         "bound": least, "independent": free, "cycles": spread(cycles), "loops": details,
@@ -165,16 +167,17 @@ def measure(
     }  # fmt: skip
 
 
-def alone(moments: Moments, call: Callable[[], object], counted: set[Threaded], macs: int) -> float:
-    """Cycles a multiply-accumulate of a product's loops, without what Python takes to call them: part by part, as quiet
-    moments are short, and again and again, so that the operands are in the caches as far as they fit."""
+def alone(moments: Moments, call: Callable[[], object], counted: set[Threaded], macs: int, which: int = 0) -> float:
+    """Cycles a multiply-accumulate of a product's loops, without what Python takes to call them. One part of each is
+    timed, by turns another, for quiet moments are short; again and again, so that the operands are in the caches as far
+    as they fit."""
     cycles = 0.0
     for function, (begin, end, *arguments) in calls_of(counted, call):
-        parts = max(1, min(end - begin, macs // _PART))
-        for part in range(parts):
-            first, last = (begin + place * (end - begin) // parts for place in (part, part + 1))
-            whole, empty = (moments.cycles(partial(function.loop, first, stop, *arguments)) for stop in (last, first))
-            cycles += whole - empty
+        taken = min(moments.look(partial(function.loop, begin, end, *arguments))[0] for _ in range(3))
+        parts = max(1, min(end - begin, round(taken / _PART)))
+        first, last = (begin + place * (end - begin) // parts for place in (which % parts, which % parts + 1))
+        whole, empty = (moments.cycles(partial(function.loop, first, stop, *arguments)) for stop in (last, first))
+        cycles += (whole - empty) * (end - begin) / (last - first)
     return cycles / macs
 
 

@@ -84,6 +84,12 @@ class Machine:
         halves = round(2 * self._longer(instruction, _PLAIN[width]) / slot)
         return slot * min(halves, math.floor(2 * alone / slot + 0.25)) / 2
 
+    def _issue(self, instruction: Instruction) -> float:
+        """What the instruction takes of the places in which a cycle's instructions are issued: one or more."""
+        nop = min(_NOPS, key=lambda one: self.cycles([one]))
+        slot = self.cycles([nop])
+        return slot * max(1, round(self._longer(instruction, nop) / slot))
+
     def _load(self, instruction: Instruction) -> float:
         """What the instruction takes of the ports that load; a gather loads lane by lane."""
         plain = _LOAD[_width([instruction])]
@@ -100,7 +106,7 @@ class Machine:
         uses = {form: self.use(instruction, width) for form, instruction in body.items()}
         ports = {} if width == "r64" else {f"{width} ports": sum(forms[form] * use.ports for form, use in uses.items())}
         resources = ports | {  # a jump may be issued together with the comparison before it
-            "issue": sum(forms[form] for form in body) * min(self.cycles([nop]) for nop in _NOPS),
+            "issue": sum(forms[form] * self._issue(instruction) for form, instruction in body.items()),
             "loads": sum(forms[form] * use.load for form, use in uses.items()),
         }
         for group in self._groups(body, uses):

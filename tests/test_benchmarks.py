@@ -133,6 +133,12 @@ def test_of_two_forms_of_a_loop_the_one_with_less_to_do_beside_copies(longest: b
     assert forms in assembly.counts(assembly.loop_with(FORMS, "vpgatherdd", longest))
 
 
+def test_a_loop_may_be_told_by_what_it_has_beside() -> None:
+    assert "vpminsd zmm,zmm,zmm" in assembly.counts(assembly.loop_with(FORMS, "vpgatherdd", beside="vpmins"))
+    with pytest.raises(ValueError, match="no loop"):
+        assembly.loop_with(FORMS, "vpgatherdd", beside="vpbroadcast")
+
+
 def test_the_inner_loop_is_found_and_its_instructions_counted_by_form() -> None:
     loop = assembly.loop_with(LISTING, "vpermi2w")
     assert assembly.counts(loop) == {
@@ -153,7 +159,8 @@ def test_width_of_a_general_register(register: str, bits: int) -> None:
 
 
 def test_resources_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two shuffles and a shift behind two loads on a machine with known times: the shuffles' port decides."""
+    """Two shuffles and a shift, which takes two places, behind two loads on a machine with known times: the shuffles'
+    port decides."""
     times = {"vpermb": 1.0, "vpsllw": 1.0, "vmovups": 0.5, "vpaddd": 0.5, "nop": 0.25, "nopl": 0.25, "addq": 0.25}
 
     def cycles(self: ports.Machine, stream: list[Instruction]) -> float:
@@ -161,7 +168,8 @@ def test_resources_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
         loads = sum(one.mnemonic == "vmovups" for one in stream)
         plain = sum(one.mnemonic == "vpaddd" for one in stream)
         others = sum(times[one.mnemonic] for one in stream if one.mnemonic in ("nop", "nopl", "addq"))
-        return max(shuffles, shifts, (shuffles + shifts + plain) / 2, loads / 2, others, len(stream) / 4)
+        places = len(stream) + shifts
+        return max(shuffles, shifts, (shuffles + shifts + plain) / 2, loads / 2, others, places / 4)
 
     monkeypatch.setattr(ports.Machine, "__init__", lambda self: None)
     monkeypatch.setattr(ports.Machine, "cycles", cycles)
@@ -169,7 +177,7 @@ def test_resources_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     load = Instruction("vmovups", ("(%rax)", "%zmm1"))
     machine = ports.Machine()
     found = machine.bound([load, load, shuffle, shuffle, shift, Instruction("jne", (".L",))])
-    assert found.resources == {"zmm ports": 1.5, "issue": 1.25, "loads": 1.0, "vpermb zmm,zmm,zmm": 2.0,
+    assert found.resources == {"zmm ports": 1.5, "issue": 1.5, "loads": 1.0, "vpermb zmm,zmm,zmm": 2.0,
                                "vpsllw zmm,zmm,zmm": 1.0}  # fmt: skip
     assert (found.cycles, found.limit) == (2.0, "vpermb zmm,zmm,zmm")
 
@@ -223,7 +231,10 @@ def test_a_moment_is_quiet_if_clock_and_probes_say_so_before_and_after(
     assert len(calls) == 2 and (core.looks, core.quiet) == (1, int(far == 0.0))
 
 
-def test_a_loop_is_timed_part_by_part_without_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("which", "part"), [(0, (0, 4)), (1, (4, 8)), (2, (8, 12)), (3, (0, 4))])
+def test_a_part_of_a_loop_is_timed_without_the_call(
+    monkeypatch: pytest.MonkeyPatch, which: int, part: tuple[int, int]
+) -> None:
     counted, packing = Threaded(reached, 1 << 30), Threaded(other, 1 << 30)
     done: list[tuple[int, int]] = []
     packing.loop = lambda first, last, *_: None
@@ -231,18 +242,18 @@ def test_a_loop_is_timed_part_by_part_without_the_calls(monkeypatch: pytest.Monk
 
     def cycles(self: moments.Moments, call: Callable[[], object]) -> float:
         call()
-        return 100.0 + 3 * (done[-1][1] - done[-1][0])  # a call takes 100, a turn 3
+        return 1000.0 + 50_000 * (done[-1][1] - done[-1][0])  # a call takes 1000, a turn 50,000: three parts of four
 
     monkeypatch.setattr(moments.Moments, "cycles", cycles)
-    work = 2 << 18  # two parts
+    monkeypatch.setattr(moments.Moments, "look", lambda self, call: (cycles(self, call), 0.0))
 
     def product() -> None:
-        packing(work, 10, 1)
-        counted(work, 10, 1, True)
+        packing(1, 10, 1)
+        counted(1, 12, 1, True)
 
     before = counted.loop
-    assert bound.alone(of_a_core(2), product, {counted}, work) == pytest.approx(30 / work)
-    assert done == [(0, 10), (0, 5), (0, 0), (5, 10), (5, 5)] and counted.loop is before
+    assert bound.alone(of_a_core(2), product, {counted}, 1200, which) == pytest.approx(500)
+    assert done[-2:] == [part, (part[0], part[0])] and counted.loop is before
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="counts the instructions of x86-64")
