@@ -306,6 +306,33 @@ def _store_rows(array, to, width, row0, row1, row2, row3):  # type: ignore[no-un
 
 
 @_inline
+def _products_at(a, b, row, start, k, width, table):  # type: ignore[no-untyped-def]
+    """The codes of the four rows' products at k, and the marks of their signs."""
+    place = np.uint64(2) * (start + k) * width
+    c, t = load(b, place), _kept(load(b, place + width), table)
+    i0 = np.uint64(8) * (row + k)
+    i1, i2, i3, i4 = i0 + np.uint64(1), i0 + np.uint64(2), i0 + np.uint64(3), i0 + np.uint64(4)
+    i5, i6, i7 = i0 + np.uint64(5), i0 + np.uint64(6), i0 + np.uint64(7)
+    return (
+        add(c, broadcast(a, i0)), add(c, broadcast(a, i1)), add(c, broadcast(a, i2)), add(c, broadcast(a, i3)),
+        bit_xor(t, _kept_of(a, i4, table)), bit_xor(t, _kept_of(a, i5, table)),
+        bit_xor(t, _kept_of(a, i6, table)), bit_xor(t, _kept_of(a, i7, table)),
+    )  # fmt: skip
+
+
+@_inline
+def _ranges(  # type: ignore[no-untyped-def]
+    c0, c1, c2, c3, h0, h1, h2, h3, l0, l1, l2, l3, one, most, zero
+):
+    """`_range` of four rows."""
+    c0, h0, l0 = _range(c0, h0, l0, one, most, zero)
+    c1, h1, l1 = _range(c1, h1, l1, one, most, zero)
+    c2, h2, l2 = _range(c2, h2, l2, one, most, zero)
+    c3, h3, l3 = _range(c3, h3, l3, one, most, zero)
+    return c0, c1, c2, c3, h0, h1, h2, h3, l0, l1, l2, l3
+
+
+@_inline
 def _tile(a, b, table, numbers, outside, row, start, steps, lanes, sums, highs, lows, exact):  # type: ignore[no-untyped-def]
     """The partial sums of all lanes of a tile into ``sums``, (lanes, 2, 4, width): codes, then marks of signs."""
     one, most, zero = splat(numbers.one), splat(numbers.most), splat(numbers.zero)
@@ -317,21 +344,21 @@ def _tile(a, b, table, numbers, outside, row, start, steps, lanes, sums, highs, 
     for lane in range(lanes):
         x0 = x1 = x2 = x3 = zero
         s0 = s1 = s2 = s3 = none
-        for k in range(lane, steps, lanes):
-            place = np.uint64(2) * (start + k) * width
-            c, t = load(b, place), _kept(load(b, place + width), table)
-            i0 = np.uint64(8) * (row + k)
-            i1, i2, i3, i4 = i0 + np.uint64(1), i0 + np.uint64(2), i0 + np.uint64(3), i0 + np.uint64(4)
-            i5, i6, i7 = i0 + np.uint64(5), i0 + np.uint64(6), i0 + np.uint64(7)
-            y0, y1 = add(c, broadcast(a, i0)), add(c, broadcast(a, i1))
-            y2, y3 = add(c, broadcast(a, i2)), add(c, broadcast(a, i3))
+        if lane < steps:  # added to zero, the first products stay what they are
+            x0, x1, x2, x3, s0, s1, s2, s3 = _products_at(a, b, row, start, lane, width, table)
+            if exact:
+                x0, x1, x2, x3, h0, h1, h2, h3, l0, l1, l2, l3 = _ranges(
+                    x0, x1, x2, x3, h0, h1, h2, h3, l0, l1, l2, l3, one, most, zero
+                )
+            else:
+                h0, l0 = _seen(h0, l0, x0, x1)
+                h0, l0 = _seen(h0, l0, x2, x3)
+        for k in range(lane + lanes, steps, lanes):
+            y0, y1, y2, y3, t0, t1, t2, t3 = _products_at(a, b, row, start, k, width, table)
             if exact and outside:  # the range rule of the products, where these operands need it
-                y0, h0, l0 = _range(y0, h0, l0, one, most, zero)
-                y1, h1, l1 = _range(y1, h1, l1, one, most, zero)
-                y2, h2, l2 = _range(y2, h2, l2, one, most, zero)
-                y3, h3, l3 = _range(y3, h3, l3, one, most, zero)
-            t0, t1 = bit_xor(t, _kept_of(a, i4, table)), bit_xor(t, _kept_of(a, i5, table))
-            t2, t3 = bit_xor(t, _kept_of(a, i6, table)), bit_xor(t, _kept_of(a, i7, table))
+                y0, y1, y2, y3, h0, h1, h2, h3, l0, l1, l2, l3 = _ranges(
+                    y0, y1, y2, y3, h0, h1, h2, h3, l0, l1, l2, l3, one, most, zero
+                )
             x0, s0, h0, l0 = _add(x0, s0, y0, t0, h0, l0, table, one, most, zero, last, shift, exact)
             x1 = after(x1, x0)
             x1, s1, h1, l1 = _add(x1, s1, y1, t1, h1, l1, table, one, most, zero, last, shift, exact)
