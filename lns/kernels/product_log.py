@@ -346,16 +346,13 @@ def _tile(a, b, table, numbers, outside, row, start, steps, lanes, sums, highs, 
         s0 = s1 = s2 = s3 = none
         if lane < steps:  # added to zero, the first products stay what they are
             x0, x1, x2, x3, s0, s1, s2, s3 = _products_at(a, b, row, start, lane, width, table)
-            if exact:
+            if exact and outside:  # the range rule of the products, where these operands need it
                 x0, x1, x2, x3, h0, h1, h2, h3, l0, l1, l2, l3 = _ranges(
                     x0, x1, x2, x3, h0, h1, h2, h3, l0, l1, l2, l3, one, most, zero
                 )
-            else:
-                h0, l0 = _seen(h0, l0, x0, x1)
-                h0, l0 = _seen(h0, l0, x2, x3)
         for k in range(lane + lanes, steps, lanes):
             y0, y1, y2, y3, t0, t1, t2, t3 = _products_at(a, b, row, start, k, width, table)
-            if exact and outside:  # the range rule of the products, where these operands need it
+            if exact and outside:
                 y0, y1, y2, y3, h0, h1, h2, h3, l0, l1, l2, l3 = _ranges(
                     y0, y1, y2, y3, h0, h1, h2, h3, l0, l1, l2, l3, one, most, zero
                 )
@@ -425,7 +422,7 @@ def _tried_compiled(a, b, table, numbers, row, start, steps, lanes, sums, highs,
         for lane in range(lanes):
             to, i, j = lane * size, a_step * (row + lane), b_step * (start + lane)
             if lane < steps:
-                seen = set_products(sums, to, a, i, b, j, seen)
+                set_products(sums, to, a, i, b, j)
             else:
                 _store_rows(sums, to, width, zero, zero, zero, zero)
                 _store_rows(sums, to + size // two, width, none, none, none, none)

@@ -82,12 +82,10 @@ class _Adder:
 
     def _second(self, h: int, large: Any, words: list[Any]) -> None:
         entries = pieces.entries_avx2(self._builder, self._base, self._half, words)
-        self._keep(h, pieces.add_sums(self._builder, large, entries))
-        _barrier(self._builder, [])
-
-    def _keep(self, h: int, code: Any) -> None:
+        code = pieces.add_sums(self._builder, large, entries)
         self._to.store(h, code)
         self.high, self.low = self._call("smax", self.high, code), self._call("umin", self.low, code)
+        _barrier(self._builder, [])
 
     def add(self, operands: Callable[[int], Iterable[Any]]) -> None:
         """Adds two operands for each half: a code and its mark, and again."""
@@ -97,13 +95,6 @@ class _Adder:
             self._second(h - 1, *before)
             before = now
         self._second(_HALVES - 1, *before)
-
-    def set(self, operands: Callable[[int], tuple[Any, Any]]) -> None:
-        """One operand for each half is the sum."""
-        for h in range(_HALVES):
-            code, mark = operands(h)
-            self._to.store(_HALVES + h, mark)
-            self._keep(h, code)
 
 
 def _products(builder: Any, half: Any, a: Any, b: Any) -> Callable[[int], tuple[Any, Any]]:
@@ -166,23 +157,23 @@ def _lane(module: Any, half: Any, kinds: list[Any]) -> Any:
 
 
 @intrinsic
-def set_products(typing: Any, sums: Any, to: Any, a: Any, i: Any, b: Any, j: Any, seen: Any) -> Any:
+def set_products(typing: Any, sums: Any, to: Any, a: Any, i: Any, b: Any, j: Any) -> Any:
     """Four rows of sums, codes and then marks, at element ``to`` of an array: the products of four shares and marks of
-    a, from element ``i`` on, and of a vector of shares and of marks of b, from element ``j`` on.
-
-    Returns the highest and the lowest code, those ``seen`` before too, in half a vector each.
-    """
+    a, from element ``i`` on, and of a vector of shares and of marks of b, from element ``j`` on."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        half = ir.VectorType(ir.IntType(sums.dtype.bitwidth), pieces.BITS // 2 // sums.dtype.bitwidth)
         places = ((sums, *args[:2]), (a, *args[2:4]), (b, *args[4:6]))
         target, left, right = (pieces.address(context, builder, *place) for place in places)
-        high, low = cgutils.unpack_tuple(builder, args[6])
-        adder = _Adder(builder, _Memory(builder, target, high.type), None, None, high, low)
-        adder.set(_products(builder, high.type, left, right))
-        return context.make_tuple(builder, seen, (adder.high, adder.low))
+        products, rows = _products(builder, half, left, right), _Memory(builder, target, half)
+        for h in range(_HALVES):
+            code, mark = products(h)
+            rows.store(h, code)
+            rows.store(_HALVES + h, mark)
+        return context.get_dummy_value()
 
     uint = types.uintp
-    return seen(sums, uint, a, uint, b, uint, seen), generate
+    return types.void(sums, uint, a, uint, b, uint), generate
 
 
 @intrinsic
@@ -191,7 +182,8 @@ def add_products(
     table: Any, last: Any, seen: Any,
 ) -> Any:  # fmt: skip
     """Adds such products to such sums, as many times as there are ``steps``, at least once; from one time to the next
-    ``i`` and ``j`` grow by so many elements."""
+    ``i`` and ``j`` grow by so many elements. Returns the highest and the lowest code of a sum, those ``seen`` before
+    too, in half a vector each."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         places = ((sums, *args[:2]), (a, *args[2:4]), (b, *args[5:7]))
