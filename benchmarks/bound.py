@@ -167,7 +167,7 @@ def measure(
     }  # fmt: skip
 
 
-def alone(moments: Moments, call: Callable[[], object], counted: set[Threaded], macs: int, which: int = 0) -> float:
+def alone(moments: Moments, call: Callable[[], object], counted: set[Threaded], macs: int, which: int) -> float:
     """Cycles a multiply-accumulate of a product's loops, without what Python takes to call them. One part of each is
     timed, by turns another, for quiet moments are short; again and again, so that the operands are in the caches as far
     as they fit."""
