@@ -64,6 +64,11 @@ def splat(builder: Any, scalar: Any) -> Any:
     return lanes(builder, first, undefined(kind), [0] * kind.count)
 
 
+def broadcast(builder: Any, address: Any, align: int) -> Any:
+    """The 32-bit word at an address in every 32 bits of a vector."""
+    return splat(builder, builder.load(builder.bitcast(address, I32.as_pointer()), align=align))
+
+
 def halves(builder: Any, vector: Any) -> list[Any]:
     n = vector.type.count
     return [lanes(builder, vector, undefined(vector.type), range(i, i + n // 2)) for i in (0, n // 2)]
@@ -124,6 +129,12 @@ def entries_avx2(builder: Any, base: Any, kind: Any, indices: list[Any]) -> Any:
 
 def address(context: Any, builder: Any, kind: Any, array: Any, start: Any) -> Any:
     return builder.gep(make_array(kind)(context, builder, array).data, [start])
+
+
+def entries(context: Any, builder: Any, kind: Any, table: Any) -> Any:
+    """The address of a table's first entry: behind a spare element, if they have 16 bits."""
+    data = make_array(kind)(context, builder, table).data
+    return builder.gep(data, [ir.Constant(I32, 1)]) if kind.dtype.bitwidth == 16 else data
 
 
 def registers(context: Any, builder: Any, table: Any, array: Any, kind: Any, count: int) -> list[Any]:

@@ -34,8 +34,8 @@ def broadcast(typing: Any, array: Any, start: Any) -> Any:
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         words = builder.bitcast(make_array(array)(context, builder, args[0]).data, I32.as_pointer())
-        word = builder.load(builder.gep(words, [args[1]]), align=vector.bits // 8)
-        return builder.bitcast(pieces.splat(builder, word), vector.llvm)
+        every = pieces.broadcast(builder, builder.gep(words, [args[1]]), vector.bits // 8)
+        return builder.bitcast(every, vector.llvm)
 
     return vector(array, types.uintp), generate
 
@@ -259,11 +259,9 @@ def lookup(typing: Any, table: Any, index: Any) -> Any:
     """
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = make_array(table)(context, builder, args[0]).data
         if not isa.GATHERS:
-            first = 1 if index.bits == 16 else 0
-            return _loads(builder, builder.gep(data, [ir.Constant(I32, first)]), args[1])
-        base = builder.bitcast(data, I8.as_pointer())
+            return _loads(builder, pieces.entries(context, builder, table, args[0]), args[1])
+        base = builder.bitcast(make_array(table)(context, builder, args[0]).data, I8.as_pointer())
         if index.bits == 32:
             return _gather(builder, base, args[1], 4)
         # two elements come with each word: for even lanes the lower one is the entry, for odd lanes the upper one

@@ -16,7 +16,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.np.arrayobj import make_array
 
 from lns.kernels import pieces
 from lns.kernels.pieces import I32, I64, intrinsic
@@ -41,8 +40,8 @@ class _Memory:
 
     def broadcast(self, place: int) -> Any:
         """A word of 32 bits, counted in such, in every 32 bits."""
-        word = self._builder.load(self._address(place, I32), align=self._half.element.width // 8)
-        return self._builder.bitcast(pieces.halves(self._builder, pieces.splat(self._builder, word))[0], self._half)
+        words = pieces.broadcast(self._builder, self._address(place, I32), self._half.element.width // 8)
+        return self._builder.bitcast(pieces.halves(self._builder, words)[0], self._half)
 
 
 def _barrier(builder: Any, words: list[Any]) -> list[Any]:
@@ -123,11 +122,6 @@ def twice(typing: Any, half: Any) -> Any:
     return vector(half), lambda context, builder, sig, args: pieces.join(builder, args[0], args[0])
 
 
-def _base(context: Any, builder: Any, table: Any, array: Any) -> Any:
-    data = make_array(table)(context, builder, array).data
-    return builder.gep(data, [ir.Constant(I32, 1)]) if table.dtype.bitwidth == 16 else data  # see `lookup`
-
-
 def _lane(module: Any, half: Any, kinds: list[Any]) -> Any:
     """A function that adds products in a loop: of its own, for there LLVM has registers for this and nothing else."""
     result = ir.LiteralStructType([half, half])
@@ -188,7 +182,7 @@ def add_products(
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         places = ((sums, *args[:2]), (a, *args[2:4]), (b, *args[5:7]))
         addresses = [pieces.address(context, builder, *place) for place in places]
-        base, (limit, _) = _base(context, builder, table, args[9]), pieces.halves(builder, args[10])
+        base, (limit, _) = pieces.entries(context, builder, table, args[9]), pieces.halves(builder, args[10])
         high, low = cgutils.unpack_tuple(builder, args[11])
         arguments = [*addresses, base, args[8], args[4], args[7], limit, high, low]
         lane = _lane(builder.module, high.type, [argument.type for argument in arguments])
@@ -209,7 +203,7 @@ def add_rows(typing: Any, sums: Any, to: Any, x: Any, y: Any, table: Any, last: 
         target, left, right = (
             _Memory(builder, pieces.address(context, builder, sums, args[0], place), high.type) for place in args[1:4]
         )
-        base, (limit, _) = _base(context, builder, table, args[4]), pieces.halves(builder, args[5])
+        base, (limit, _) = pieces.entries(context, builder, table, args[4]), pieces.halves(builder, args[5])
         adder = _Adder(builder, target, base, limit, high, low)
         adder.add(lambda h: [rows.load(place) for rows in (left, right) for place in (h, _HALVES + h)])
         return context.make_tuple(builder, seen, (adder.high, adder.low))

@@ -69,8 +69,8 @@ def broadcast_bytes(typing: Any, array: Any, start: Any) -> Any:
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         words = builder.bitcast(make_array(array)(context, builder, args[0]).data, I32.as_pointer())
-        word = builder.load(builder.gep(words, [args[1]]), align=2)
-        return builder.bitcast(pieces.halves(builder, pieces.splat(builder, word))[0], _BYTES.llvm)
+        every = pieces.broadcast(builder, builder.gep(words, [args[1]]), 2)
+        return builder.bitcast(pieces.halves(builder, every)[0], _BYTES.llvm)
 
     return _BYTES(array, types.uintp), generate
 
