@@ -84,6 +84,17 @@ def opaque(builder: Any, value: Any) -> Any:
     return builder.call(ir.InlineAsm(kind, "", f"={register},0", side_effect=False), [value])
 
 
+def barrier(builder: Any, values: list[Any]) -> list[Any]:
+    """The values, in registers from here on: what is made of them LLVM computes behind this, and it moves no access to
+    memory across. It is no instruction."""
+    kinds = [value.type for value in values]
+    outs = ["=x" if isinstance(kind, ir.VectorType) else "=r" for kind in kinds]
+    result = ir.LiteralStructType(kinds) if kinds else ir.VoidType()
+    constraints = ",".join([*outs, *map(str, range(len(kinds))), "~{memory}"])
+    out = builder.call(ir.InlineAsm(ir.FunctionType(result, kinds), "", constraints, side_effect=True), values)
+    return [builder.extract_value(out, i) for i in range(len(kinds))]
+
+
 def add_sums(builder: Any, a: Any, b: Any) -> Any:
     """a + b; of 16-bit lanes the signed sum that saturates, which costs nothing there."""
     if a.type.element.width == 16:

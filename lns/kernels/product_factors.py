@@ -28,6 +28,7 @@ from lns.kernels.vector import (
     prefetch,
     splat,
     store_wide,
+    together,
 )
 from lns.reference import LinearDot
 
@@ -36,32 +37,50 @@ Array = npt.NDArray[Any]
 _inline = nb.njit(inline="always")
 
 
-@_inline
-def _rounded_row(x, b, a, i, half, mask):  # type: ignore[no-untyped-def]
-    """The sums of one row after a step."""
-    return add(x, floats_to_integers(add(multiply_floats(b, broadcast(a, i)), half)))
+# What is done to a product in its second turn, and in its third.
 
 
 @_inline
-def _masked_row(x, b, a, i, half, mask):  # type: ignore[no-untyped-def]
-    return add(x, floats_to_integers(bit_and(multiply_floats(b, broadcast(a, i)), mask)))
+def _round(p, half, mask):  # type: ignore[no-untyped-def]
+    return add(p, half)
 
 
 @_inline
-def _both_row(x, b, a, i, half, mask):  # type: ignore[no-untyped-def]
-    return add(x, floats_to_integers(bit_and(add(multiply_floats(b, broadcast(a, i)), half), mask)))
+def _cut(p, half, mask):  # type: ignore[no-untyped-def]
+    return bit_and(p, mask)
 
 
 @_inline
-def _sums(one_row, a, b, half, mask, row, first, steps, out, place, stride):  # type: ignore[no-untyped-def]
+def _term(q, half, mask):  # type: ignore[no-untyped-def]
+    return floats_to_integers(q)
+
+
+@_inline
+def _cut_term(q, half, mask):  # type: ignore[no-untyped-def]
+    return floats_to_integers(bit_and(q, mask))
+
+
+@_inline
+def _turn(second, third, a, i, b, j, p, q, x, half, mask):  # type: ignore[no-untyped-def]
+    """(a row's product, that of the row before after its second turn, the sum x of the row before that)."""
+    product = multiply_floats(load(b, j), broadcast(a, i))
+    return together(product, second(p, half, mask), add(x, third(q, half, mask)))
+
+
+@_inline
+def _sums(second, third, a, b, half, mask, row, first, steps, out, place, stride):  # type: ignore[no-untyped-def]
+    """The sums of a tile, with three rows on their way: an instruction that waits for the one just before it fills the
+    queues in which a processor looks ahead."""
     half, mask = splat(np.int32(half)), splat(np.int32(mask))
-    x0 = x1 = x2 = x3 = splat(np.int32(0))
+    x0 = x1 = x2 = x3 = p = q = splat(np.int32(0))
     for step in range(steps):
-        i, c = (row + step) * np.uint64(4), load(b, (first + step) * np.uint64(16))
-        x0 = one_row(x0, c, a, i, half, mask)
-        x1 = one_row(x1, c, a, i + np.uint64(1), half, mask)
-        x2 = one_row(x2, c, a, i + np.uint64(2), half, mask)
-        x3 = one_row(x3, c, a, i + np.uint64(3), half, mask)
+        i, j = (row + step) * np.uint64(4), (first + step) * np.uint64(16)
+        p, q, x2 = _turn(second, third, a, i, b, j, p, q, x2, half, mask)
+        p, q, x3 = _turn(second, third, a, i + np.uint64(1), b, j, p, q, x3, half, mask)
+        p, q, x0 = _turn(second, third, a, i + np.uint64(2), b, j, p, q, x0, half, mask)
+        p, q, x1 = _turn(second, third, a, i + np.uint64(3), b, j, p, q, x1, half, mask)
+    x2 = add(x2, third(q, half, mask))
+    x3 = add(x3, third(second(p, half, mask), half, mask))
     store_wide(out, place, x0)
     store_wide(out, place + stride, x1)
     store_wide(out, place + np.uint64(2) * stride, x2)
@@ -79,7 +98,7 @@ def _fits(totals, most):  # type: ignore[no-untyped-def]
 
 @_inline
 def _tiles(  # type: ignore[no-untyped-def]
-    one_row, begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
+    second, third, begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
 ):
     """Accumulators tile by tile. Where they may leave their range (not ``safe``), a span in which they cannot, from
     where they are, is summed at once, any other one cycle after another."""
@@ -100,7 +119,7 @@ def _tiles(  # type: ignore[no-untyped-def]
             some = span if safe or _fits(totals, limit - 1 - (after - k) * largest) else lanes
             for j in range(k, after, some):
                 _sums(
-                    one_row, a, b, half, mask, np.uint64(group * steps + j), np.uint64(panel * steps + j),
+                    second, third, a, b, half, mask, np.uint64(group * steps + j), np.uint64(panel * steps + j),
                     np.uint64(min(some, after - j)), target, np.uint64(place), np.uint64(stride),
                 )  # fmt: skip
                 if not safe:
@@ -113,24 +132,27 @@ def _masked_loop(  # type: ignore[no-untyped-def]
     begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
 ):
     _tiles(
-        _masked_row, begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
-    )
+        _cut, _term, begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events,
+        strides,
+    )  # fmt: skip
 
 
 def _rounded_loop(  # type: ignore[no-untyped-def]
     begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
 ):
     _tiles(
-        _rounded_row, begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
-    )
+        _round, _term, begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events,
+        strides,
+    )  # fmt: skip
 
 
 def _both_loop(  # type: ignore[no-untyped-def]
     begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
 ):
     _tiles(
-        _both_row, begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events, strides
-    )
+        _round, _cut_term, begin, end, a, b, half, mask, steps, safe, span, lanes, largest, limit, m, n, out, events,
+        strides,
+    )  # fmt: skip
 
 
 _masked, _rounded, _both = (Threaded(loop, 4 * LEAST_WORK) for loop in (_masked_loop, _rounded_loop, _both_loop))

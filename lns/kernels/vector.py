@@ -13,6 +13,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
+from numba.core.types.containers import UniTuple
 from numba.np.arrayobj import make_array
 
 from lns.kernels import isa, pieces
@@ -366,3 +367,20 @@ def after(typing: Any, a: Any, b: Any) -> Any:
         return pieces.join(builder, *halves)
 
     return a(a, b), generate
+
+
+@intrinsic
+def together(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """(a, b, c), all in registers at this point (AVX2 only).
+
+    What is made of them comes behind it in the machine code, and so does what is loaded behind it; LLVM would put what
+    depends on something next to it.
+    """
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        parts = pieces.barrier(builder, [half for vector in args for half in pieces.halves(builder, vector)])
+        return context.make_tuple(
+            builder, sig.return_type, [pieces.join(builder, *parts[i : i + 2]) for i in range(0, 6, 2)]
+        )
+
+    return UniTuple(a, 3)(a, b, c), generate

@@ -44,15 +44,6 @@ class _Memory:
         return self._builder.bitcast(pieces.halves(self._builder, words)[0], self._half)
 
 
-def _barrier(builder: Any, words: list[Any]) -> list[Any]:
-    """The words, in general registers from here on. LLVM moves no access to memory across."""
-    kind = ir.LiteralStructType([I64] * len(words)) if words else ir.VoidType()
-    constraints = ["=r"] * len(words) + [str(i) for i in range(len(words))] + ["~{memory}"]
-    barrier = ir.InlineAsm(ir.FunctionType(kind, [I64] * len(words)), "", ",".join(constraints), side_effect=True)
-    out = builder.call(barrier, words)
-    return [builder.extract_value(out, i) for i in range(len(words))]
-
-
 class _Adder:
     """Adds halves of rows, to sums ``to`` which are codes and then marks; ``high`` and ``low`` are the highest and the
     lowest codes so far.
@@ -77,14 +68,14 @@ class _Adder:
         if self._half.element.width == 32:  # lest LLVM store only those lanes that change, which takes twenty cycles
             mark = pieces.opaque(builder, mark)
         self._to.store(_HALVES + h, mark)
-        return large, _barrier(builder, words)
+        return large, pieces.barrier(builder, words)
 
     def _second(self, h: int, large: Any, words: list[Any]) -> None:
         entries = pieces.entries_avx2(self._builder, self._base, self._half, words)
         code = pieces.add_sums(self._builder, large, entries)
         self._to.store(h, code)
         self.high, self.low = self._call("smax", self.high, code), self._call("umin", self.low, code)
-        _barrier(self._builder, [])
+        pieces.barrier(self._builder, [])
 
     def add(self, operands: Callable[[int], Iterable[Any]]) -> None:
         """Adds two operands for each half: a code and its mark, and again."""
