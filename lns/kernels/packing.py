@@ -55,15 +55,18 @@ def _share(word, numbers, low, factor):  # type: ignore[no-untyped-def]
     return (share & low) * factor, (sign & low) * factor
 
 
-def _rows_loop(begin, end, words, numbers, low, factor, block):  # type: ignore[no-untyped-def]
+def _rows_loop(begin, end, words, numbers, low, factor, lanes, block):  # type: ignore[no-untyped-def]
     """Words (K, columns), whose columns are neighbours in memory, into a block (see `_packed`)."""
     apart, _, rows, behind, width = block.shape
     for p in range(begin, end):
-        for k in range(rows):
-            for n in range(width):
-                share, sign = _share(words[k, p * width + n], numbers, low, factor)
-                block[0, p, k, 0, n] = share
-                block[apart - 1, p, k, behind - 1, n] = sign
+        step = 0
+        for lane in range(lanes):
+            for k in range(lane, rows, lanes):
+                for n in range(width):
+                    share, sign = _share(words[k, p * width + n], numbers, low, factor)
+                    block[0, p, step, 0, n] = share
+                    block[apart - 1, p, step, behind - 1, n] = sign
+                step += 1
 
 
 @nb.njit(inline="always")
@@ -102,16 +105,18 @@ def _columns(words, first, numbers, low, factor, shares, signs):  # type: ignore
 
 
 @jit
-def _interleave(columns, target, place, pitch):  # type: ignore[no-untyped-def]
+def _interleave(columns, target, place, pitch, lanes):  # type: ignore[no-untyped-def]
     """(width, steps) into the steps of a panel, which begins at ``place`` and has a step every ``pitch`` elements."""
-    width, steps = np.uint64(columns.shape[0]), np.uint64(columns.shape[1])
+    width, steps, lanes = np.uint64(columns.shape[0]), np.uint64(columns.shape[1]), np.uint64(lanes)
     source, place, pitch = columns.reshape(-1), np.uint64(place), np.uint64(pitch)
-    for step in range(steps):
-        for n in range(width):
-            target[place + step * pitch + n] = source[n * steps + step]
+    for lane in range(lanes):
+        for step in range(lane, steps, lanes):
+            for n in range(width):
+                target[place + n] = source[n * steps + step]
+            place += pitch
 
 
-def _columns_loop(begin, end, words, numbers, low, factor, element, block):  # type: ignore[no-untyped-def]
+def _columns_loop(begin, end, words, numbers, low, factor, lanes, element, block):  # type: ignore[no-untyped-def]
     """Words (columns, K), whose k are neighbours in memory, into a block (see `_packed`) with a word a step; its words
     consist of elements like ``element``."""
     apart, panels, steps, behind, width = block.shape
@@ -120,8 +125,8 @@ def _columns_loop(begin, end, words, numbers, low, factor, element, block):  # t
     for p in range(begin, end):
         _columns(words, p * width, numbers, low, factor, columns[0], columns[1])
         by_steps, first, pitch = columns.view(block.dtype), p * steps * behind * width, behind * width
-        _interleave(by_steps[0], target, first, pitch)
-        _interleave(by_steps[1], target, first + ((apart - 1) * panels * steps + behind - 1) * width, pitch)
+        _interleave(by_steps[0], target, first, pitch, lanes)
+        _interleave(by_steps[1], target, first + ((apart - 1) * panels * steps + behind - 1) * width, pitch, lanes)
 
 
 _LEAST_WORDS = 1 << 18  # from which on threads pay
@@ -156,22 +161,32 @@ def pack(words: Array, share: Share, dtype: npt.DTypeLike, width: int, depth: in
     return shares, signs
 
 
-def pack_steps(words: Array, share: Share, dtype: npt.DTypeLike, width: int, twice: bool = False) -> Array:
+def pack_steps(words: Array, share: Share, dtype: npt.DTypeLike, width: int, lanes: int, twice: bool = False) -> Array:
     """As `pack`, the shares of each step before its signs, in one array: flat, in the order (panel, step, share or
     sign, column).
 
     Parameters
     ----------
+    lanes : int
+        Of the accumulator. The steps of the first lane, k = 0, lanes, 2·lanes, …, come first, those of the second
+        behind them, and so on: `first_step`.
     twice : bool
         Whether each 16-bit share and sign stands twice, so that it can be broadcast as a word of 32 bits.
     """
     element = np.dtype(np.int32 if twice else dtype)
-    return _packed(words, share, element, width, 1, apart=1, twice=twice).reshape(-1).view(dtype)
+    return _packed(words, share, element, width, 1, apart=1, lanes=lanes, twice=twice).reshape(-1).view(dtype)
+
+
+@nb.njit(inline="always")
+def first_step(lane, steps, lanes):  # type: ignore[no-untyped-def]
+    """The place of a lane's first step in such a panel, of ``steps`` steps."""
+    return lane * (steps // lanes) + min(lane, steps % lanes)
 
 
 def _packed(
-    words: Array, share: Share, element: np.dtype[Any], width: int, depth: int, apart: int, twice: bool = False
-) -> Array:
+    words: Array, share: Share, element: np.dtype[Any], width: int, depth: int, apart: int, lanes: int = 1,
+    twice: bool = False,
+) -> Array:  # fmt: skip
     """A block (apart, panels, steps, behind, width) with a word a step and column: shares and signs lie apart, in its
     halves, if ``apart`` is 2, else behind each other in each step."""
     k, n = words.shape
@@ -180,11 +195,11 @@ def _packed(
     block = aligned((apart, panels, steps, 2 // apart, width), f"i{element.itemsize * depth}")
     words = _filled_up(words, (steps * depth, panels * width))
     if words.T.flags.c_contiguous:
-        _pack_columns(words.size, panels, words.T, share.numbers, low, factor, np.empty(0, element), block)
+        _pack_columns(words.size, panels, words.T, share.numbers, low, factor, lanes, np.empty(0, element), block)
     elif depth > 1:
         _pack_parts(words.size, panels, words, share.numbers, depth, *block[:, :, :, 0])
     else:
-        _pack_rows(words.size, panels, words, share.numbers, low, factor, block)
+        _pack_rows(words.size, panels, words, share.numbers, low, factor, lanes, block)
     return block
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -95,6 +95,16 @@ def barrier(builder: Any, values: list[Any]) -> list[Any]:
     return [builder.extract_value(out, i) for i in range(len(kinds))]
 
 
+def align_stack(builder: Any) -> None:
+    """Lets the function keep vectors on its stack within cache lines, with AVX2. The builder is in its first block.
+
+    LLVM does so only if something else needs it, and else they lie where the caller's stack happens to end.
+    """
+    place = builder.alloca(ir.VectorType(I64, 8))
+    place.align = 64
+    builder.call(ir.InlineAsm(ir.FunctionType(ir.VoidType(), [place.type]), "", "r", side_effect=True), [place])
+
+
 def add_sums(builder: Any, a: Any, b: Any) -> Any:
     """a + b; of 16-bit lanes the signed sum that saturates, which costs nothing there."""
     if a.type.element.width == 16:
@@ -108,17 +118,17 @@ def words(builder: Any, half: Any) -> list[Any]:
     return [builder.extract_element(quarters, ir.Constant(I32, i)) for i in range(4)]
 
 
-def entries_avx2(builder: Any, base: Any, kind: Any, indices: list[Any]) -> Any:
+def entries_avx2(builder: Any, base: Any, kind: Any, indices: Sequence[Any]) -> Any:
     """base[index], one load a lane, for the indices of half a vector of this kind, given as its `words`.
 
     One instruction takes an index out of 64 bits where LLVM would shift and extend, and the first entry of 128 bits
     comes as a word of 32 bits into its vector, not by way of a general register.
     """
     width = kind.element.width
-    quarters, each, count = [], 64 // width, 128 // width
-    for half in (0, 1):
-        places = []
-        for lane in range(count):
+    each, count = 64 // width, 128 // width
+    quarters: list[Any] = []
+    for lane in range(count):
+        for half in (0, 1):  # by turns, since an insertion waits for the one before it
             word = indices[2 * half + lane // each]
             first = lane % each * width  # the lowest and the highest bits need no such instruction
             if first + width == 64:
@@ -127,14 +137,14 @@ def entries_avx2(builder: Any, base: Any, kind: Any, indices: list[Any]) -> Any:
                 place = call(builder, "llvm.x86.bmi.bextr.64", I64, word, ir.Constant(I64, width << 8 | first))
             else:
                 place = builder.and_(word, ir.Constant(I64, (1 << width) - 1))
-            places.append(builder.gep(base, [place]))
-        first = builder.load(builder.bitcast(places[0], I32.as_pointer()), align=width // 8)
-        wide = ir.VectorType(I32, 4)
-        out = builder.insert_element(ir.Constant(wide, None), first, ir.Constant(I32, 0))
-        out = builder.bitcast(out, ir.VectorType(kind.element, count))
-        for lane in range(1, count):
-            out = builder.insert_element(out, builder.load(places[lane], align=width // 8), ir.Constant(I32, lane))
-        quarters.append(out)
+            at = builder.gep(base, [place])
+            if lane:
+                entry = builder.load(at, align=width // 8)
+                quarters[half] = builder.insert_element(quarters[half], entry, ir.Constant(I32, lane))
+            else:
+                entry = builder.load(builder.bitcast(at, I32.as_pointer()), align=width // 8)
+                alone = builder.insert_element(ir.Constant(ir.VectorType(I32, 4), None), entry, ir.Constant(I32, 0))
+                quarters.append(builder.bitcast(alone, ir.VectorType(kind.element, count)))
     return join(builder, *quarters)
 
 

@@ -24,14 +24,13 @@ from lns.format import Event
 from lns.gausslog import Table
 from lns.kernels import isa
 from lns.kernels.compiling import jit
-from lns.kernels.packing import LEAST_WORK, ROWS, Share, code_range, pack_steps, tiles
+from lns.kernels.packing import LEAST_WORK, ROWS, Share, code_range, first_step, pack_steps, tiles
 from lns.kernels.tables import Threaded, dense
 from lns.kernels.vector import (
     absolute,
     add,
     add_sums,
     after,
-    align_stack,
     at_least,
     bit_or,
     bit_xor,
@@ -53,7 +52,7 @@ from lns.kernels.vector import (
     sub_saturating,
     unequal,
 )
-from lns.kernels.vector_adds import add_products, add_rows, halved, set_products, twice
+from lns.kernels.vector_adds import add_products, add_rows, finish_marks, halved, set_products, twice
 from lns.kernels.vector_bytes import (
     broadcast_bytes,
     lookup_db,
@@ -306,11 +305,11 @@ def _store_rows(array, to, width, row0, row1, row2, row3):  # type: ignore[no-un
 
 
 @_inline
-def _products_at(a, b, row, start, k, width, table):  # type: ignore[no-untyped-def]
-    """The codes of the four rows' products at k, and the marks of their signs."""
-    place = np.uint64(2) * (start + k) * width
+def _products_at(a, b, row, start, step, width, table):  # type: ignore[no-untyped-def]
+    """The codes of the four rows' products at a step of the panels, and the marks of their signs."""
+    place = np.uint64(2) * (start + step) * width
     c, t = load(b, place), _kept(load(b, place + width), table)
-    i0 = np.uint64(8) * (row + k)
+    i0 = np.uint64(8) * (row + step)
     i1, i2, i3, i4 = i0 + np.uint64(1), i0 + np.uint64(2), i0 + np.uint64(3), i0 + np.uint64(4)
     i5, i6, i7 = i0 + np.uint64(5), i0 + np.uint64(6), i0 + np.uint64(7)
     return (
@@ -344,14 +343,15 @@ def _tile(a, b, table, numbers, outside, row, start, steps, lanes, sums, highs, 
     for lane in range(lanes):
         x0 = x1 = x2 = x3 = zero
         s0 = s1 = s2 = s3 = none
-        if lane < steps:  # added to zero, the first products stay what they are
-            x0, x1, x2, x3, s0, s1, s2, s3 = _products_at(a, b, row, start, lane, width, table)
+        first, beyond = first_step(lane, steps, lanes), first_step(lane + np.uint64(1), steps, lanes)
+        if first < beyond:  # added to zero, the first products stay what they are
+            x0, x1, x2, x3, s0, s1, s2, s3 = _products_at(a, b, row, start, first, width, table)
             if exact and outside:  # the range rule of the products, where these operands need it
                 x0, x1, x2, x3, h0, h1, h2, h3, l0, l1, l2, l3 = _ranges(
                     x0, x1, x2, x3, h0, h1, h2, h3, l0, l1, l2, l3, one, most, zero
                 )
-        for k in range(lane + lanes, steps, lanes):
-            y0, y1, y2, y3, t0, t1, t2, t3 = _products_at(a, b, row, start, k, width, table)
+        for step in range(first + np.uint64(1), beyond):
+            y0, y1, y2, y3, t0, t1, t2, t3 = _products_at(a, b, row, start, step, width, table)
             if exact and outside:
                 y0, y1, y2, y3, h0, h1, h2, h3, l0, l1, l2, l3 = _ranges(
                     y0, y1, y2, y3, h0, h1, h2, h3, l0, l1, l2, l3, one, most, zero
@@ -410,37 +410,37 @@ def _tried(
 @overload(_tried, inline="always")
 def _tried_compiled(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
     def by_rows(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
-        align_stack()  # not in stages, which lack the register that it takes
         _tile(a, b, table, numbers, False, row, start, steps, lanes, sums, highs, lows, False)
         _tree(table, numbers, lanes, sums, highs, lows, False)
 
     def in_stages(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
-        most, zero, last = splat(numbers.most), splat(numbers.zero), splat(numbers.last)
-        width, two = np.uint64(highs.size // 4), np.uint64(2)
+        most, zero, last, shift = splat(numbers.most), splat(numbers.zero), numbers.last, numbers.shift
+        width, one, two = np.uint64(highs.size // 4), np.uint64(1), np.uint64(2)
         a_step, b_step = width // two, two * width  # elements of a step of a's panels: eight times 32 bits
         size, none, seen = np.uint64(8) * width, sub(zero, zero), (halved(zero), halved(most))
         for lane in range(lanes):
-            to, i, j = lane * size, a_step * (row + lane), b_step * (start + lane)
-            if lane < steps:
-                set_products(sums, to, a, i, b, j)
+            first, beyond = first_step(lane, steps, lanes), first_step(lane + one, steps, lanes)
+            to, i, j = lane * size, a_step * (row + first), b_step * (start + first)
+            if first < beyond:
+                set_products(sums, to, a, i, b, j, table)
             else:
                 _store_rows(sums, to, width, zero, zero, zero, zero)
                 _store_rows(sums, to + size // two, width, none, none, none, none)
-            if lane + lanes < steps:
-                i_stride, j_stride = a_step * lanes, b_step * lanes
-                more = (steps - lane - np.uint64(1)) // lanes
-                i, j = i + i_stride, j + j_stride
-                seen = add_products(sums, to, a, i, i_stride, b, j, j_stride, more, table, last, seen)
+            if first + one < beyond:
+                seen = add_products(
+                    sums, to, a, i + a_step, b, j + b_step, beyond - first - one, table, last, shift, seen
+                )
         while lanes > 1:
             lanes //= two
             for i in range(lanes):
                 x = two * i * size
-                seen = add_rows(sums, i * size, x, x + size, table, last, seen)
+                seen = add_rows(sums, i * size, x, x + size, table, last, shift, seen)
+        finish_marks(sums, np.uint64(0), table)
         high, low = twice(seen[0]), twice(seen[1])
         _store_rows(highs, np.uint64(0), width, high, high, high, high)  # of no element in particular: of all
         _store_rows(lows, np.uint64(0), width, low, low, low, low)
 
-    return in_stages if isa.VECTOR == "avx2" and table.ndim == 1 else by_rows
+    return in_stages if isa.VECTOR == "avx2" else by_rows
 
 
 @jit
@@ -528,7 +528,8 @@ def product(a: Array, b: Array, unit: LogDot, plan: Plan, transposed: bool = Fal
     shape, strides = ((n, m), (1, m)) if transposed else ((m, n), (n, 1))
     dtype = type(plan.numbers.one)
     twice = plan.width == 32  # 16-bit lanes
-    left, right = pack_steps(a.T, plan.a, dtype, ROWS, twice), pack_steps(b, plan.b, dtype, plan.width)
+    left = pack_steps(a.T, plan.a, dtype, ROWS, unit.lanes, twice)
+    right = pack_steps(b, plan.b, dtype, plan.width, unit.lanes)
     out, events = np.empty(shape, unit.acc.dtype), np.empty(shape, np.uint8)
     _products(
         m * n * k, tiles(m, n, plan.width), left, right, plan.table, plan.numbers, _outside(a, b, plan), k,

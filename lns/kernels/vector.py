@@ -91,25 +91,6 @@ def prefetch(typing: Any, array: Any, start: Any) -> Any:
     return types.void(array, types.uintp), generate
 
 
-@intrinsic
-def align_stack(typing: Any) -> Any:
-    """Lets the function that it is compiled into keep vectors on its stack within cache lines, with AVX2.
-
-    LLVM does so only if something else needs it, and else they lie where the caller's stack happens to end.
-    """
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        if isa.VECTOR == "avx2":
-            with builder.goto_entry_block():
-                place = builder.alloca(ir.VectorType(I64, 8))
-            place.align = 64
-            keep = ir.InlineAsm(ir.FunctionType(ir.VoidType(), [place.type]), "", "r", side_effect=True)
-            builder.call(keep, [place])
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
 # --- lane by lane ----------------------------------------------------------------------------------------------------
 
 

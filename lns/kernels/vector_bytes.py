@@ -12,14 +12,33 @@ from numba.np.arrayobj import make_array
 from lns.kernels import pieces
 from lns.kernels.pieces import I16, I32, Vector, full, intrinsic
 
-_BYTES = Vector(8, 32)  #: half a vector: a byte for each 16-bit lane, in the order in which `narrow` leaves them
+BYTES = Vector(8, 32)  #: half a vector: a byte for each 16-bit lane, in the order in which `narrow` leaves them
+
+_FACTORS = ir.Constant(BYTES.llvm, [1, 255] * 16)
 
 
-def _interleave(builder: Any, low: Any, high: Any) -> list[Any]:
+def narrowed(builder: Any, low: Any, high: Any) -> Any:
+    """As `narrow`, of the halves of a vector."""
+    return pieces.call(builder, "llvm.x86.avx2.packsswb", BYTES.llvm, low, high)
+
+
+def interleaved(builder: Any, low: Any, high: Any) -> list[Any]:
     """Bytes of two vectors by turns, as the two halves of a vector of words: the lanes that `narrow` packed."""
     parts = [[i + n for i in (0, 16) for n in range(start, start + 8)] for start in (0, 8)]
     pairs = [pieces.lanes(builder, low, high, [i for n in part for i in (n, 32 + n)]) for part in parts]
     return [builder.bitcast(pair, ir.VectorType(I16, 16)) for pair in pairs]
+
+
+def pair_sums_of(builder: Any, low: Any, high: Any) -> list[Any]:
+    """As `pair_sums`, in halves."""
+    halves = [builder.bitcast(half, BYTES.llvm) for half in interleaved(builder, low, high)]
+    kind = ir.VectorType(I16, 16)
+    return [pieces.call(builder, "llvm.x86.avx2.pmadd.ub.sw", kind, _FACTORS, half) for half in halves]
+
+
+def look_up(builder: Any, entries: Any, index: Any) -> Any:
+    """16 bytes that stand twice, each at the lowest four bits of an index; 0 where its top bit is set."""
+    return pieces.call(builder, "llvm.x86.avx2.pshuf.b", index.type, entries, index)
 
 
 @intrinsic
@@ -27,9 +46,9 @@ def narrow(typing: Any, words: Any) -> Any:
     """16-bit lanes to bytes, saturating as signed numbers; quarters change places, until `wide` or `pair_sums`."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return pieces.call(builder, "llvm.x86.avx2.packsswb", _BYTES.llvm, *pieces.halves(builder, args[0]))
+        return narrowed(builder, *pieces.halves(builder, args[0]))
 
-    return _BYTES(words), generate
+    return BYTES(words), generate
 
 
 @intrinsic
@@ -37,7 +56,7 @@ def wide(typing: Any, some: Any) -> Any:
     """Each byte twice in a 16-bit lane: the words 0 and -1 that `narrow` made bytes of."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return pieces.join(builder, *_interleave(builder, args[0], args[0]))
+        return pieces.join(builder, *interleaved(builder, args[0], args[0]))
 
     return full(16)(some), generate
 
@@ -47,12 +66,7 @@ def pair_sums(typing: Any, low: Any, high: Any) -> Any:
     """low + 255·high in 16-bit lanes, of signed bytes."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        factors = ir.Constant(_BYTES.llvm, [1, 255] * 16)
-        halves = _interleave(builder, *args)
-        name, kind = "llvm.x86.avx2.pmadd.ub.sw", halves[0].type
-        return pieces.join(
-            builder, *[pieces.call(builder, name, kind, factors, builder.bitcast(h, _BYTES.llvm)) for h in halves]
-        )
+        return pieces.join(builder, *pair_sums_of(builder, *args))
 
     return full(16)(low, high), generate
 
@@ -70,9 +84,9 @@ def broadcast_bytes(typing: Any, array: Any, start: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         words = builder.bitcast(make_array(array)(context, builder, args[0]).data, I32.as_pointer())
         every = pieces.broadcast(builder, builder.gep(words, [args[1]]), 2)
-        return builder.bitcast(pieces.halves(builder, every)[0], _BYTES.llvm)
+        return builder.bitcast(pieces.halves(builder, every)[0], BYTES.llvm)
 
-    return _BYTES(array, types.uintp), generate
+    return BYTES(array, types.uintp), generate
 
 
 def _bytes_at(first: int, rows: int) -> Any:
@@ -91,7 +105,7 @@ def _bytes_at(first: int, rows: int) -> Any:
                 pieces.registers(context, builder, table, args[0], index.llvm, first + rows)[first:]
             ):
                 shifted = builder.add(args[1], pieces.constant(index.llvm, 0x70 - 16 * j))
-                found.append(pieces.call(builder, "llvm.x86.avx2.pshuf.b", index.llvm, entries, shifted))
+                found.append(look_up(builder, entries, shifted))
             return reduce(builder.xor, found)
 
         return index(table, index), generate

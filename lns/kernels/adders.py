@@ -1,0 +1,254 @@
+"""Adders that log-add all rows of a tile at once, to sums in memory, in an order that LLVM keeps (AVX2 only).
+
+There is no range rule here, but the highest and lowest codes are noted (`lns.kernels.product_log`). Between stages
+stands a barrier that LLVM moves no memory access across. Partial sums are in memory, where most would be anyway, for
+sixteen registers do not hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+
+from lns.kernels import pieces
+from lns.kernels.pieces import I1, I32
+from lns.kernels.vector_bytes import BYTES, interleaved, look_up, narrowed, pair_sums_of
+
+ROWS, HALVES = 4, 8  #: of a tile
+
+Operand = tuple[list[Any], Any]  #: codes, half a vector each, and the marks of their signs
+Operands = Callable[[int], Operand]  #: of the part of a tile that has this number
+
+
+class Memory:
+    """Halves of vectors from an address on."""
+
+    def __init__(self, builder: Any, start: Any, half: Any) -> None:
+        self._builder, self._start, self._half = builder, start, half
+
+    def _address(self, place: int, kind: Any) -> Any:
+        return self._builder.gep(self._builder.bitcast(self._start, kind.as_pointer()), [ir.Constant(I32, place)])
+
+    def after(self, places: int) -> Any:
+        """The address so many halves further."""
+        return self._builder.bitcast(self._address(places, self._half), self._start.type)
+
+    def load(self, place: int) -> Any:
+        return self._builder.load(self._address(place, self._half), align=self._half.element.width // 8)
+
+    def store(self, place: int, value: Any) -> None:
+        """Stores a value as wide as a half."""
+        self._builder.store(value, self._address(place, value.type), align=self._half.element.width // 8)
+
+    def broadcast(self, place: int) -> Any:
+        """A word of 32 bits, counted in such, in every 32 bits."""
+        words = pieces.broadcast(self._builder, self._address(place, I32), self._half.element.width // 8)
+        return self._builder.bitcast(pieces.halves(self._builder, words)[0], self._half)
+
+
+class _Adder:
+    """What both adders have: a sum of two operands, part by part of a tile, which may be begun in one call and finished
+    in the next, and what of it is ``on_the_way`` between them."""
+
+    parts: int  #: of a tile, which it adds one by one
+
+    def __init__(self, builder: Any, constants: Sequence[Any], high: Any, low: Any) -> None:
+        self._builder, self._constants = builder, constants
+        self.high, self.low = high, low  #: the highest and the lowest codes so far, in half a vector
+        self.on_the_way: list[Any] = []
+
+    def _call(self, operation: str, a: Any, b: Any) -> Any:
+        return pieces.call(self._builder, f"llvm.{operation}.v{a.type.count}i{a.type.element.width}", a.type, a, b)
+
+    def _note(self, code: Any) -> None:
+        self.high, self.low = self._call("smax", self.high, code), self._call("umin", self.low, code)
+
+
+class WordAdder(_Adder):
+    """Half a row after another, tables in memory. Its constants are the address of the table's first entry, and the
+    largest index in every lane.
+
+    Between a code and its entry lie some forty cycles, and a processor whose queues are full of what waits looks no
+    further. So there are three stages, the index, its way to general registers, and the entry; and the first stage of a
+    half stands before the second of the one before and the third of the one before that, from one addition to the next
+    as well.
+    """
+
+    parts = HALVES
+
+    @staticmethod
+    def products(builder: Any, a: Memory, b: Memory) -> Operands:
+        """The codes and marks of the products of the shares and marks at two places."""
+
+        def of(h: int) -> Operand:
+            row, side = divmod(h, 2)
+            code = builder.add(b.load(side), a.broadcast(row))
+            return [code], builder.xor(b.load(2 + side), a.broadcast(ROWS + row))
+
+        return of
+
+    @staticmethod
+    def sums(builder: Any, rows: Memory) -> Operands:
+        """Such sums as `store` leaves at a place."""
+        return lambda h: ([rows.load(h)], rows.load(HALVES + h))
+
+    @staticmethod
+    def store(to: Memory, h: int, codes: list[Any], mark: Any) -> None:
+        to.store(h, codes[0])
+        to.store(HALVES + h, mark)
+
+    def _first(self, to: Memory, h: int, left: Operand, right: Operand) -> list[Any]:
+        """The first stage: the larger codes and the indices."""
+        builder, last = self._builder, self._constants[1]
+        ((x,), s), ((y,), t) = left, right
+        large = self._call("smax", x, y)
+        distance = self._call("umin", builder.sub(large, self._call("smin", x, y)), last)
+        index = builder.or_(distance, builder.xor(s, t))
+        mark = builder.select(builder.icmp_signed(">=", x, y), s, t)
+        if mark.type.element.width == 32:  # lest LLVM store only those lanes that change, which takes twenty cycles
+            mark = pieces.opaque(builder, mark)
+        to.store(HALVES + h, mark)
+        return pieces.barrier(builder, [large, index])
+
+    def _second(self, large: Any, index: Any) -> list[Any]:
+        """The second stage: the larger codes, and the indices in general registers."""
+        return [large, *pieces.barrier(self._builder, pieces.words(self._builder, index))]
+
+    def _third(self, to: Memory, h: int, large: Any, *words: Any) -> None:
+        """The third stage: the sums."""
+        entries = pieces.entries_avx2(self._builder, self._constants[0], large.type, words)
+        code = pieces.add_sums(self._builder, large, entries)
+        to.store(h, code)
+        self._note(code)
+        pieces.barrier(self._builder, [])
+
+    def add(self, to: Memory, left: Operands, right: Operands) -> None:
+        """Begins the sums of two operands, which may be where the sums go; finishes those that are on the way there."""
+        for h in range(HALVES):
+            first = self._first(to, h, left(h), right(h))
+            after_first, after_second = self.on_the_way[:2], self.on_the_way[2:]
+            second = self._second(*after_first) if after_first else []
+            if after_second:
+                self._third(to, (h - 2) % HALVES, *after_second)
+            self.on_the_way = first + second
+
+    def finish(self, to: Memory) -> None:
+        """Finishes what is on the way."""
+        second = self._second(*self.on_the_way[:2])
+        self._third(to, HALVES - 2, *self.on_the_way[2:])
+        self._third(to, HALVES - 1, *second)
+
+
+class ByteAdder(_Adder):
+    """Two rows after another, tables of bytes in registers (`lns.kernels.product_log`), each loaded for both rows. Its
+    constants are the table's address, and the shift from a distance to an index.
+
+    All rows' indices come first. Nothing is on the way from one addition to the next: a row's sum would come too late
+    for the next one.
+    """
+
+    parts = ROWS
+
+    @staticmethod
+    def products(builder: Any, a: Memory, b: Memory) -> Operands:
+        """As `WordAdder.products`; the marks are bytes, in the order in which `narrowed` leaves them."""
+        marks = narrowed(builder, b.load(2), b.load(3))
+
+        def of(row: int) -> Operand:
+            share, mark = a.broadcast(row), builder.bitcast(a.broadcast(ROWS + row), BYTES.llvm)
+            return [builder.add(b.load(side), share) for side in (0, 1)], builder.xor(marks, mark)
+
+        return of
+
+    @staticmethod
+    def sums(builder: Any, rows: Memory) -> Operands:
+        """Such sums as `store` leaves at a place."""
+
+        def of(row: int) -> Operand:
+            return [rows.load(2 * row + side) for side in (0, 1)], builder.bitcast(rows.load(HALVES + row), BYTES.llvm)
+
+        return of
+
+    @staticmethod
+    def store(to: Memory, row: int, codes: list[Any], mark: Any) -> None:
+        for side in (0, 1):
+            to.store(2 * row + side, codes[side])
+        to.store(HALVES + row, mark)
+
+    def _first(self, to: Memory, row: int, left: Operand, right: Operand) -> list[Any]:
+        """Indices, differences and unlike signs, as bytes. The larger codes go where the sums will be."""
+        builder, shift = self._builder, self._constants[1]
+        (codes, s), (others, t) = left, right
+        apart = [self._call("ssub.sat", x, y) for x, y in zip(codes, others, strict=True)]
+        near, steps = narrowed(builder, *apart), []
+        for difference in apart:
+            kind = difference.type
+            distance = pieces.call(builder, f"llvm.abs.v{kind.count}i16", kind, difference, ir.Constant(I1, 0))
+            steps.append(pieces.call(builder, "llvm.x86.avx2.psrl.w", kind, distance, shift))
+        large = [self._call("smax", x, y) for x, y in zip(codes, others, strict=True)]
+        self.store(to, row, large, builder.select(_negative(builder, near), t, s))
+        return [narrowed(builder, *steps), near, builder.xor(s, t)]
+
+    def _high(self, near: Any, unlike: Any, index: Any, sb: Any, db: Any) -> Any:
+        """The higher bytes of entries: the lowest that there is where the operands cancel."""
+        builder, none = self._builder, ir.Constant(BYTES.llvm, None)
+        equal, lowest = builder.icmp_signed("==", near, none), pieces.constant(BYTES.llvm, -128)
+        of_db = builder.select(equal, lowest, look_up(builder, db, index))
+        return builder.select(_negative(builder, unlike), of_db, look_up(builder, sb, index))
+
+    def _second(self, to: Memory, rows: Sequence[int], firsts: Sequence[list[Any]]) -> None:
+        """The sums of some rows.
+
+        A register of the table answers to the first 16, 32, 48 or 64 indices, those that do not have their top bit
+        set, and what all four find, combined by an exclusive or, is the entry's lower byte.
+        """
+        builder, many = self._builder, len(rows)
+        index, near, unlike = (list(values) for values in zip(*firsts, strict=True))
+        table = Memory(builder, self._constants[0], BYTES.llvm)
+        found: list[Any] = []  # in sb for all rows, and in db
+        for j in range(4):
+            index = [builder.add(one, pieces.constant(BYTES.llvm, 0xF0 if j else 0x70)) for one in index]
+            entries = [look_up(builder, table.load(part + j), one) for part in (0, 4) for one in index]
+            found = [builder.xor(a, b) for a, b in zip(found, entries, strict=True)] if j else entries
+            if not j:
+                pieces.barrier(builder, [])
+                sb, db = table.load(8), table.load(9)
+                high = [self._high(*values, sb, db) for values in zip(near, unlike, index, strict=True)]
+            if j < 3:
+                kept = pieces.barrier(builder, index + found)
+                index, found = kept[:many], kept[many:]
+        for i, row in enumerate(rows):
+            low = builder.select(_negative(builder, unlike[i]), found[many + i], found[i])
+            for side, entry in enumerate(pair_sums_of(builder, low, high[i])):
+                code = pieces.add_sums(builder, to.load(2 * row + side), entry)
+                to.store(2 * row + side, code)
+                self._note(code)
+        self.high, self.low = pieces.barrier(builder, [self.high, self.low])
+
+    def add(self, to: Memory, left: Operands, right: Operands) -> None:
+        """The sums of two operands, which may be where the sums go."""
+        pairs = [(0, 1), (2, 3)]
+        firsts = []
+        for rows in pairs:
+            values = [value for row in rows for value in self._first(to, row, left(row), right(row))]
+            kept = pieces.barrier(self._builder, values)
+            firsts.append([kept[:3], kept[3:]])
+        for rows, values in zip(pairs, firsts, strict=True):
+            self._second(to, rows, values)
+
+    def finish(self, to: Memory) -> None:
+        """Nothing is on the way."""
+
+    @staticmethod
+    def widen_marks(builder: Any, rows: Memory) -> None:
+        """Marks as wide as codes, in place of the bytes."""
+        marks = [builder.bitcast(rows.load(HALVES + row), BYTES.llvm) for row in range(ROWS)]
+        for row, mark in enumerate(marks):
+            for side, half in enumerate(interleaved(builder, mark, mark)):
+                rows.store(HALVES + 2 * row + side, half)
+
+
+def _negative(builder: Any, some: Any) -> Any:
+    return builder.icmp_signed("<", some, ir.Constant(some.type, None))
