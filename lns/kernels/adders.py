@@ -8,6 +8,7 @@ sixteen registers do not hold them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -142,11 +143,12 @@ class WordAdder(_Adder):
 
 
 class ByteAdder(_Adder):
-    """Two rows after another, tables of bytes in registers (`lns.kernels.product_log`), each loaded for both rows. Its
-    constants are the table's address, and the shift from a distance to an index.
+    """A row after another, tables of bytes in registers (`lns.kernels.product_log`). Its constants are the table's
+    address, and the shift from a distance to an index.
 
-    All rows' indices come first. Nothing is on the way from one addition to the next: a row's sum would come too late
-    for the next one.
+    There are three stages, the index, the entry's bytes, and the sum. A register of the table is loaded for two rows at
+    a time, and what else there is to do stands between: the sums of the two rows before. Nothing is on the way from one
+    addition to the next, for which the sums would come too late.
     """
 
     parts = ROWS
@@ -178,7 +180,10 @@ class ByteAdder(_Adder):
         to.store(HALVES + row, mark)
 
     def _first(self, to: Memory, row: int, left: Operand, right: Operand) -> list[Any]:
-        """Indices, differences and unlike signs, as bytes. The larger codes go where the sums will be."""
+        """The first stage: indices, differences and unlike signs, as bytes. The larger codes go where the sums will be.
+
+        An index has its top bit set from 16 on.
+        """
         builder, shift = self._builder, self._constants[1]
         (codes, s), (others, t) = left, right
         apart = [self._call("ssub.sat", x, y) for x, y in zip(codes, others, strict=True)]
@@ -189,54 +194,61 @@ class ByteAdder(_Adder):
             steps.append(pieces.call(builder, "llvm.x86.avx2.psrl.w", kind, distance, shift))
         large = [self._call("smax", x, y) for x, y in zip(codes, others, strict=True)]
         self.store(to, row, large, builder.select(_negative(builder, near), t, s))
-        return [narrowed(builder, *steps), near, builder.xor(s, t)]
+        index = builder.add(narrowed(builder, *steps), pieces.constant(BYTES.llvm, 0x70))
+        return pieces.barrier(builder, [index, near, builder.xor(s, t)])
 
-    def _high(self, near: Any, unlike: Any, index: Any, sb: Any, db: Any) -> Any:
+    def _high(self, index: Any, near: Any, unlike: Any, sb: Any, db: Any) -> Any:
         """The higher bytes of entries: the lowest that there is where the operands cancel."""
         builder, none = self._builder, ir.Constant(BYTES.llvm, None)
         equal, lowest = builder.icmp_signed("==", near, none), pieces.constant(BYTES.llvm, -128)
         of_db = builder.select(equal, lowest, look_up(builder, db, index))
         return builder.select(_negative(builder, unlike), of_db, look_up(builder, sb, index))
 
-    def _second(self, to: Memory, rows: Sequence[int], firsts: Sequence[list[Any]]) -> None:
-        """The sums of some rows.
+    def _second(self, firsts: Sequence[list[Any]], between: Sequence[Callable[[], None]]) -> list[list[Any]]:
+        """The second stage of some rows: the lower and the higher bytes of their entries.
 
-        A register of the table answers to the first 16, 32, 48 or 64 indices, those that do not have their top bit
-        set, and what all four find, combined by an exclusive or, is the entry's lower byte.
+        A register of the table answers to the first 16, 32, 48 or 64 indices, those that do not have their top bit set;
+        what all four find, combined by an exclusive or, is the lower byte.
         """
-        builder, many = self._builder, len(rows)
+        builder, rows = self._builder, len(firsts)
         index, near, unlike = (list(values) for values in zip(*firsts, strict=True))
         table = Memory(builder, self._constants[0], BYTES.llvm)
         found: list[Any] = []  # in sb for all rows, and in db
         for j in range(4):
-            index = [builder.add(one, pieces.constant(BYTES.llvm, 0xF0 if j else 0x70)) for one in index]
+            if j:
+                index = [builder.add(one, pieces.constant(BYTES.llvm, -16)) for one in index]
             entries = [look_up(builder, table.load(part + j), one) for part in (0, 4) for one in index]
             found = [builder.xor(a, b) for a, b in zip(found, entries, strict=True)] if j else entries
             if not j:
                 pieces.barrier(builder, [])
                 sb, db = table.load(8), table.load(9)
-                high = [self._high(*values, sb, db) for values in zip(near, unlike, index, strict=True)]
+                high = [self._high(*values, sb, db) for values in zip(index, near, unlike, strict=True)]
+            if j < len(between):
+                between[j]()
             if j < 3:
                 kept = pieces.barrier(builder, index + found)
-                index, found = kept[:many], kept[many:]
-        for i, row in enumerate(rows):
-            low = builder.select(_negative(builder, unlike[i]), found[many + i], found[i])
-            for side, entry in enumerate(pair_sums_of(builder, low, high[i])):
-                code = pieces.add_sums(builder, to.load(2 * row + side), entry)
-                to.store(2 * row + side, code)
-                self._note(code)
-        self.high, self.low = pieces.barrier(builder, [self.high, self.low])
+                index, found = kept[:rows], kept[rows:]
+        which = [_negative(builder, one) for one in unlike]
+        low = [builder.select(*values) for values in zip(which, found[rows:], found[:rows], strict=True)]
+        return [[a, b] for a, b in zip(pieces.barrier(builder, low), high, strict=True)]
+
+    def _third(self, to: Memory, row: int, low: Any, high: Any) -> None:
+        """The third stage: the sums."""
+        for side, entry in enumerate(pair_sums_of(self._builder, low, high)):
+            code = pieces.add_sums(self._builder, to.load(2 * row + side), entry)
+            to.store(2 * row + side, code)
+            self._note(code)
+        self.high, self.low = pieces.barrier(self._builder, [self.high, self.low])
 
     def add(self, to: Memory, left: Operands, right: Operands) -> None:
         """The sums of two operands, which may be where the sums go."""
-        pairs = [(0, 1), (2, 3)]
-        firsts = []
-        for rows in pairs:
-            values = [value for row in rows for value in self._first(to, row, left(row), right(row))]
-            kept = pieces.barrier(self._builder, values)
-            firsts.append([kept[:3], kept[3:]])
-        for rows, values in zip(pairs, firsts, strict=True):
-            self._second(to, rows, values)
+        firsts = [self._first(to, row, left(row), right(row)) for row in range(ROWS)]
+        thirds: list[Callable[[], None]] = []
+        for row in range(0, ROWS, 2):
+            found = self._second(firsts[row : row + 2], thirds)
+            thirds = [partial(self._third, to, row + i, *bytes_) for i, bytes_ in enumerate(found)]
+        for third in thirds:
+            third()
 
     def finish(self, to: Memory) -> None:
         """Nothing is on the way."""
