@@ -197,6 +197,19 @@ def loop_with(assembly: str, marker: str, longest: bool = False, beside: str = "
     return (max if longest else min)(turns, key=lambda turn: sum(not one.is_copy for one in turn))
 
 
+def function_in(assembly: str, name: str) -> str:
+    """The part of a listing that is the function with this name.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if not (found := re.search(rf"^{re.escape(name)}:\n(.*?)^\.Lfunc_end", assembly, re.MULTILINE | re.DOTALL)):
+        raise ValueError(f"the listing has no function {name}")
+    return found[1]
+
+
 def counts(loop: list[Instruction]) -> Counter[str]:
     """How often each form occurs."""
     return Counter(instruction.form for instruction in loop)

@@ -20,7 +20,7 @@ from typing import Any
 import numba as nb
 
 from benchmarks import cases
-from benchmarks.assembly import Instruction, assembly_of, counts, loop_with
+from benchmarks.assembly import Instruction, assembly_of, counts, function_in, loop_with
 from benchmarks.moments import Moments
 from benchmarks.ports import Machine
 from benchmarks.products import units
@@ -46,6 +46,7 @@ class Loop:
     only: str = ""  #: a parameter that must be true in the call, or false if written "not …": a function with two loops
     longest: bool = False  #: of all such loops and the ways through them, the one with the most instructions
     beside: str = ""  #: regular expression of a form that the loop has beside those: another loop has them, too
+    within: str = ""  #: name of the function of LLVM's that holds the loop, if that is one of its own
 
     def runs(self, arguments: Mapping[str, Any]) -> bool:
         """Whether a call with these arguments, by name, runs the loop."""
@@ -73,10 +74,7 @@ _IN_MEMORY = ("vpgatherdd", 16.0), ("vpinsrw", 8 / 7), ("vpinsrd", 4 / 3)
 # A sum of bytes that registers hold is made by a `vpmaddubsw` for 16 lanes.
 _LOG_MARKS = (*_IN_MEMORY, ("vperm[it]2w", 16.0), ("vpmaddubsw", 16.0))
 _BROADCAST = r"v(p?broadcast|.* mem\{1to)"  # of a's, which the additions of a tree have not
-_LOG_LOOPS = (
-    Loop(_LOG, "_products", _LOG_MARKS, "not outside", beside=_BROADCAST),
-    Loop(_LOG, "_products", _LOG_MARKS, "outside", longest=True, beside=_BROADCAST),
-)
+_EXACT_LOG = Loop(_LOG, "_products", _LOG_MARKS, "outside", longest=True, beside=_BROADCAST)
 
 #: Path -> loops of its products. Those of the functions that a product calls add up.
 LOOPS: dict[str, tuple[Loop, ...]] = {
@@ -87,13 +85,15 @@ LOOPS: dict[str, tuple[Loop, ...]] = {
         Loop(_LINEAR, "_words", (("vpmulhuw", 32),), "not direct"),
         Loop(_LINEAR, "_floats", (("vpermd", 16),), "direct"),
         Loop(_LINEAR, "_floats", _IN_MEMORY, "not direct"),
-        *_LOG_LOOPS,
+        Loop(_LOG, "_products", _LOG_MARKS, "not outside", beside=_BROADCAST),
+        _EXACT_LOG,
     ),
     "avx2": (
         *(Loop(_FACTORS, name, (("vcvttps2dq", 8),)) for name in ("_masked", "_rounded", "_both")),
         Loop(_LINEAR, "_floats", (("vpermd", 8),), "direct"),
         Loop(_LINEAR, "_floats", _IN_MEMORY, "not direct"),
-        *_LOG_LOOPS,
+        Loop(_LOG, "_products", _LOG_MARKS, "not outside", within="lns.add_products"),
+        _EXACT_LOG,
     ),
 }
 
@@ -139,7 +139,9 @@ def threaded(loop: Loop) -> Threaded:
 
 def instructions(loop: Loop, types: Any) -> tuple[list[Instruction], float]:
     """The loop's instructions, and the multiply-accumulates of one turn."""
-    body = loop_with(assembly_of(threaded(loop).loop, types), loop.marker, loop.longest, loop.beside)
+    listing = assembly_of(threaded(loop).loop, types)
+    listing = function_in(listing, loop.within) if loop.within else listing
+    body = loop_with(listing, loop.marker, loop.longest, loop.beside)
     return body, loop.macs(body)
 
 

@@ -20,10 +20,11 @@ from benchmarks.throughput import CLOCK, CLOCK_CYCLES, Stream, Streams
 NOP = Instruction("nop", ())
 _PROBES = NOP, Instruction("vpaddd", ("%ymm0", "%ymm0", "%ymm0"))
 _CLOCK, _LOOPS = 60, 500  # loops of a look at the clock and at a probe: some 10 to 30 microseconds
-_LEARNING = 2.0  # seconds of looks, before anything is timed
+_LEARNING = 5.0  # times the patience: looks before anything is timed
 _BEST = 0.02  # quantile of their times
 _FAST = 0.2  # quantile of quiet times: a neighbour of the caches makes one slower, never faster
-_NEAR = 0.02  # of the best: how much a probe may take more or less, or the clock change, in a quiet moment
+_NEAR = 0.02  # of the best: how much a probe may take more or less in a quiet moment
+_STEADY = 0.005  # how much the clock may change in one: a look at it that was disturbed makes all else seem fast
 
 Time = tuple[float, float]  #: cycles, and how far the probes beside them were from the best
 
@@ -34,6 +35,10 @@ def _seconds(stream: Stream, loops: int) -> float:
     start = time.perf_counter()
     stream(loops)
     return (time.perf_counter() - start) / (stream.repeats * loops)
+
+
+def _steady(before: float, after: float) -> bool:
+    return abs(before / after - 1) < _STEADY
 
 
 class Moments:
@@ -50,10 +55,11 @@ class Moments:
     def __init__(self, streams: Streams, rounds: int, patience: float) -> None:
         self.rounds, self.patience, self._code = rounds, patience, streams  # which frees its code when it goes
         self._clock, self._probes = streams.compile([CLOCK], chained=True), [streams.compile([one]) for one in _PROBES]
-        found, end = [], time.perf_counter() + min(_LEARNING, patience)
+        found, end = [], time.perf_counter() + _LEARNING * patience
         while not found or time.perf_counter() < end:
-            cycle = self.cycle()
-            found.append(self._probe() / cycle)
+            before, probe, after = self.cycle(), self._probe(), self.cycle()
+            if _steady(before, after):
+                found.append(2 * probe / (before + after))
         self.best = np.quantile(found, _BEST, axis=0)  #: cycles of the probes if nobody else uses the core
         self.looks = self.quiet = 0  #: and how many of them found it so
 
@@ -75,7 +81,7 @@ class Moments:
         taken, second, after = time.perf_counter() - start, self._probe(), self.cycle()
         cycle = (before + after) / 2
         far = float(max(np.abs(probe / cycle / self.best - 1).max() for probe in (first, second)))
-        far = far if abs(before / after - 1) < _NEAR else math.inf
+        far = far if _steady(before, after) else math.inf
         self.looks, self.quiet = self.looks + 1, self.quiet + (far < _NEAR)
         return taken / cycle, far
 

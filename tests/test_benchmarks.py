@@ -139,6 +139,28 @@ def test_a_loop_may_be_told_by_what_it_has_beside() -> None:
         assembly.loop_with(FORMS, "vpgatherdd", beside="vpbroadcast")
 
 
+FUNCTIONS = """
+first:
+.Lfunc_begin0:
+	vpermw	%zmm1, %zmm3, %zmm4
+.Lfunc_end0:
+	.size	first, .Lfunc_end0-first
+lns.second:
+.L1:
+	vpaddw	%zmm1, %zmm3, %zmm4
+	jne	.L1
+	retq
+.Lfunc_end1:
+"""
+
+
+def test_a_loop_may_be_within_a_function_of_its_own() -> None:
+    part = assembly.function_in(FUNCTIONS, "lns.second")
+    assert assembly.counts(assembly.loop_with(part, "vp")) == {"vpaddw zmm,zmm,zmm": 1, "jne label": 1}
+    with pytest.raises(ValueError, match=r"no function lns\.third"):
+        assembly.function_in(FUNCTIONS, "lns.third")
+
+
 def test_the_inner_loop_is_found_and_its_instructions_counted_by_form() -> None:
     loop = assembly.loop_with(LISTING, "vpermi2w")
     assert assembly.counts(loop) == {

@@ -117,29 +117,37 @@ class WordAdder(_Adder):
         """The second stage: the larger codes, and the indices in general registers."""
         return [large, *pieces.barrier(self._builder, pieces.words(self._builder, index))]
 
-    def _third(self, to: Memory, h: int, large: Any, *words: Any) -> None:
-        """The third stage: the sums."""
-        entries = pieces.entries_avx2(self._builder, self._constants[0], large.type, words)
-        code = pieces.add_sums(self._builder, large, entries)
+    def _go_on(self, to: Memory, h: int, after_first: list[Any], after_second: list[Any]) -> list[Any]:
+        """The third stage of one half, and in its middle the second of the next: no sooner, for general registers are
+        few. Returns what that one leaves for its third."""
+        builder, second = self._builder, []
+
+        def between() -> None:
+            if after_first:
+                second.extend(self._second(*after_first))
+
+        if not after_second:
+            between()
+            return second
+        large, *words = after_second
+        entries = pieces.entries_avx2(builder, self._constants[0], large.type, words, between)
+        code = pieces.add_sums(builder, large, entries)
         to.store(h, code)
         self._note(code)
-        pieces.barrier(self._builder, [])
+        pieces.barrier(builder, [])
+        return second
 
     def add(self, to: Memory, left: Operands, right: Operands) -> None:
         """Begins the sums of two operands, which may be where the sums go; finishes those that are on the way there."""
         for h in range(HALVES):
             first = self._first(to, h, left(h), right(h))
-            after_first, after_second = self.on_the_way[:2], self.on_the_way[2:]
-            second = self._second(*after_first) if after_first else []
-            if after_second:
-                self._third(to, (h - 2) % HALVES, *after_second)
+            second = self._go_on(to, (h - 2) % HALVES, self.on_the_way[:2], self.on_the_way[2:])
             self.on_the_way = first + second
 
     def finish(self, to: Memory) -> None:
         """Finishes what is on the way."""
-        second = self._second(*self.on_the_way[:2])
-        self._third(to, HALVES - 2, *self.on_the_way[2:])
-        self._third(to, HALVES - 1, *second)
+        second = self._go_on(to, HALVES - 2, self.on_the_way[:2], self.on_the_way[2:])
+        self._go_on(to, HALVES - 1, [], second)
 
 
 class ByteAdder(_Adder):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -118,8 +118,11 @@ def words(builder: Any, half: Any) -> list[Any]:
     return [builder.extract_element(quarters, ir.Constant(I32, i)) for i in range(4)]
 
 
-def entries_avx2(builder: Any, base: Any, kind: Any, indices: Sequence[Any]) -> Any:
-    """base[index], one load a lane, for the indices of half a vector of this kind, given as its `words`.
+def entries_avx2(
+    builder: Any, base: Any, kind: Any, indices: Sequence[Any], between: Callable[[], None] = lambda: None
+) -> Any:
+    """base[index], one load a lane, for the indices of half a vector of this kind, given as its `words`; ``between`` is
+    called in the middle, from where on half of the words are no longer needed.
 
     One instruction takes an index out of 64 bits where LLVM would shift and extend, and the first entry of 128 bits
     comes as a word of 32 bits into its vector, not by way of a general register.
@@ -128,6 +131,8 @@ def entries_avx2(builder: Any, base: Any, kind: Any, indices: Sequence[Any]) -> 
     each, count = 64 // width, 128 // width
     quarters: list[Any] = []
     for lane in range(count):
+        if lane == each:
+            between()
         for half in (0, 1):  # by turns, since an insertion waits for the one before it
             word = indices[2 * half + lane // each]
             first = lane % each * width  # the lowest and the highest bits need no such instruction
