@@ -211,6 +211,33 @@ def test_a_small_table_of_any_entries(size, far):
     check_small_table(unit, [unit.a.bias, unit.a.bias + 1000 | unit.a.sign_bit])
 
 
+FORMS = [numba.njit(form.py_func) for form in (product_log._by_rows, product_log._in_stages)]
+
+
+@pytest.mark.skipif(isa.VECTOR != "avx2", reason="only AVX2 has both forms")
+@pytest.mark.parametrize(
+    "unit",
+    [small_table("lns<15,8>", "coarse<6>"), log_dot("lns<8,3>"), log_dot("lns<16,10>", acc="lns<16,10>")],
+    ids=["bytes", "16 bits", "32 bits"],
+)
+def test_sums_by_rows_are_those_in_stages(unit):
+    """The tile that other instruction sets compute by rows, as long as nothing leaves the range."""
+    plan, rng, zero = product_log.plan(unit), np.random.default_rng(0), np.uint64(0)
+    dtype, lanes = type(plan.numbers.one), np.uint64(unit.lanes)
+    for k in (1, unit.lanes - 1, 3 * unit.lanes, 7 * unit.lanes + 5):
+        a, b = rng.choice(every_word(unit.a), (k, 4)), rng.choice(every_word(unit.b), (k, plan.width))
+        left = product_log.pack_steps(a, plan.a, dtype, 4, unit.lanes, dtype == np.int16)
+        right = product_log.pack_steps(b, plan.b, dtype, plan.width, unit.lanes)
+        found = []
+        for form in FORMS:
+            sums, highs, lows = (np.zeros(rows * plan.width, dtype) for rows in (8 * unit.lanes, 4, 4))
+            form(left, right, plan.table, plan.numbers, zero, zero, np.uint64(k), lanes, sums, highs, lows)
+            codes, marks = sums[: 8 * plan.width].reshape(2, -1)
+            found.append((codes, (marks != 0) & (codes > 0), highs.max(), lows.view(f"u{lows.itemsize}").min()))
+        for one, other in zip(*found, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_step_of_madam8_log():

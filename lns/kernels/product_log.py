@@ -399,6 +399,41 @@ def _tree(table, numbers, lanes, sums, highs, lows, exact):  # type: ignore[no-u
                 store(lows, r, low)
 
 
+@_inline
+def _by_rows(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
+    """A tile without the range rule, a row after another."""
+    _tile(a, b, table, numbers, False, row, start, steps, lanes, sums, highs, lows, False)
+    _tree(table, numbers, lanes, sums, highs, lows, False)
+
+
+@_inline
+def _in_stages(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
+    """The same in stages (`lns.kernels.adders`), AVX2 only; ``highs`` and ``lows`` are then those of all elements."""
+    most, zero, last, shift = splat(numbers.most), splat(numbers.zero), numbers.last, numbers.shift
+    width, one, two = np.uint64(highs.size // 4), np.uint64(1), np.uint64(2)
+    a_step, b_step = width // two, two * width  # elements of a step of a's panels: eight times 32 bits
+    size, none, seen = np.uint64(8) * width, sub(zero, zero), (halved(zero), halved(most))
+    for lane in range(lanes):
+        first, beyond = first_step(lane, steps, lanes), first_step(lane + one, steps, lanes)
+        to, i, j = lane * size, a_step * (row + first), b_step * (start + first)
+        if first < beyond:
+            set_products(sums, to, a, i, b, j, table)
+        else:
+            _store_rows(sums, to, width, zero, zero, zero, zero)
+            _store_rows(sums, to + size // two, width, none, none, none, none)
+        if first + one < beyond:
+            seen = add_products(sums, to, a, i + a_step, b, j + b_step, beyond - first - one, table, last, shift, seen)
+    while lanes > 1:
+        lanes //= two
+        for i in range(lanes):
+            x = two * i * size
+            seen = add_rows(sums, i * size, x, x + size, table, last, shift, seen)
+    finish_marks(sums, np.uint64(0), table)
+    high, low = twice(seen[0]), twice(seen[1])
+    _store_rows(highs, np.uint64(0), width, high, high, high, high)
+    _store_rows(lows, np.uint64(0), width, low, low, low, low)
+
+
 def _tried(
     a: Any, b: Any, table: Any, numbers: Any, row: Any, start: Any, steps: Any, lanes: Any, sums: Any, highs: Any,
     lows: Any,
@@ -409,38 +444,10 @@ def _tried(
 
 @overload(_tried, inline="always")
 def _tried_compiled(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
-    def by_rows(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
-        _tile(a, b, table, numbers, False, row, start, steps, lanes, sums, highs, lows, False)
-        _tree(table, numbers, lanes, sums, highs, lows, False)
-
-    def in_stages(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
-        most, zero, last, shift = splat(numbers.most), splat(numbers.zero), numbers.last, numbers.shift
-        width, one, two = np.uint64(highs.size // 4), np.uint64(1), np.uint64(2)
-        a_step, b_step = width // two, two * width  # elements of a step of a's panels: eight times 32 bits
-        size, none, seen = np.uint64(8) * width, sub(zero, zero), (halved(zero), halved(most))
-        for lane in range(lanes):
-            first, beyond = first_step(lane, steps, lanes), first_step(lane + one, steps, lanes)
-            to, i, j = lane * size, a_step * (row + first), b_step * (start + first)
-            if first < beyond:
-                set_products(sums, to, a, i, b, j, table)
-            else:
-                _store_rows(sums, to, width, zero, zero, zero, zero)
-                _store_rows(sums, to + size // two, width, none, none, none, none)
-            if first + one < beyond:
-                seen = add_products(
-                    sums, to, a, i + a_step, b, j + b_step, beyond - first - one, table, last, shift, seen
-                )
-        while lanes > 1:
-            lanes //= two
-            for i in range(lanes):
-                x = two * i * size
-                seen = add_rows(sums, i * size, x, x + size, table, last, shift, seen)
-        finish_marks(sums, np.uint64(0), table)
-        high, low = twice(seen[0]), twice(seen[1])
-        _store_rows(highs, np.uint64(0), width, high, high, high, high)  # of no element in particular: of all
-        _store_rows(lows, np.uint64(0), width, low, low, low, low)
-
-    return in_stages if isa.VECTOR == "avx2" else by_rows
+    way = _in_stages if isa.VECTOR == "avx2" else _by_rows
+    return lambda a, b, table, numbers, row, start, steps, lanes, sums, highs, lows: way(
+        a, b, table, numbers, row, start, steps, lanes, sums, highs, lows
+    )
 
 
 @jit
