@@ -64,13 +64,13 @@ def set_products(typing: Any, sums: Any, to: Any, a: Any, i: Any, b: Any, j: Any
     return types.void(sums, uint, a, uint, b, uint, table), generate
 
 
-def _loop(module: Any, kind: Any, half: Any, types: list[Any]) -> Any:
+def _loop(module: Any, kind: Any, half: Any, of_arguments: list[Any]) -> Any:
     """A function that adds products step by step: of its own, for there LLVM has registers for this and nothing else.
 
     The first step stands before the loop, since nothing is on the way in it.
     """
     result = ir.LiteralStructType([half, half])
-    function = ir.Function(module, ir.FunctionType(result, types), module.get_unique_name("lns.add_products"))
+    function = ir.Function(module, ir.FunctionType(result, of_arguments), module.get_unique_name("lns.add_products"))
     function.linkage = "internal"
     function.attributes.add("noinline")
     sums, a, b, steps, high, low, *constants = function.args
