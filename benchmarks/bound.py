@@ -13,7 +13,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -46,7 +46,8 @@ class Loop:
     only: str = ""  #: a parameter that must be true in the call, or false if written "not …": a function with two loops
     longest: bool = False  #: of all such loops and the ways through them, the one with the most instructions
     beside: str = ""  #: regular expression of a form that the loop has beside those: another loop has them, too
-    within: str = ""  #: name of the function of LLVM's that holds the loop, if that is one of its own
+    within: str = ""  #: name of the function of LLVM's that holds the loop, if that is one of its own: `str.format`
+    #: puts arguments of the call into it
 
     def runs(self, arguments: Mapping[str, Any]) -> bool:
         """Whether a call with these arguments, by name, runs the loop."""
@@ -92,7 +93,7 @@ LOOPS: dict[str, tuple[Loop, ...]] = {
         *(Loop(_FACTORS, name, (("vcvttps2dq", 8),)) for name in ("_masked", "_rounded", "_both")),
         Loop(_LINEAR, "_floats", (("vpermd", 8),), "direct"),
         Loop(_LINEAR, "_floats", _IN_MEMORY, "not direct"),
-        Loop(_LOG, "_products", _LOG_MARKS, "not outside", within="lns.add_products"),
+        Loop(_LOG, "_products", _LOG_MARKS, "not outside", within="lns.add_products_{numbers.registers}"),
         _EXACT_LOG,
     ),
 }
@@ -127,7 +128,8 @@ def signatures(loops: tuple[Loop, ...], call: Callable[[], object]) -> dict[Loop
         named = inspect.signature(function.loop.py_func).bind(*arguments).arguments
         for loop in loops:
             if threaded(loop) is function and loop.runs(named):
-                seen.setdefault(loop, tuple(nb.typeof(argument) for argument in arguments))
+                found = replace(loop, within=loop.within.format(**named))
+                seen.setdefault(found, tuple(nb.typeof(argument) for argument in arguments))
     return seen
 
 

@@ -313,6 +313,8 @@ def test_only_the_loops_that_a_call_reaches_count(monkeypatch: pytest.MonkeyPatc
     turns = nb.int64, nb.int64
     assert bound.signatures(loops, lambda: function(0, 1, 1, True)) == {wide: (*turns, nb.int64, nb.boolean)}
     assert bound.signatures(loops, lambda: function(0, 1, 1.0, False)) == {narrow: (*turns, nb.float64, nb.boolean)}
+    named = bound.Loop(module.__name__, "reached", (("x", 1),), within="loop_{number}")
+    assert [loop.within for loop in bound.signatures((named,), lambda: function(0, 1, 3, True))] == ["loop_3"]
     assert function.loop is before
 
 

@@ -197,7 +197,7 @@ def test_steps_by_a_small_table(acc, kind):
     check_small_table(unit, [unit.a.max_code, unit.a.bias, *rng.choice(every_word(unit.a), 1)])
 
 
-@pytest.mark.parametrize("size", [1, 16, 17, 33, 63, 64, 65])
+@pytest.mark.parametrize("size", [1, 16, 17, 32, 33, 48, 49, 63, 64, 65])
 @pytest.mark.parametrize("far", [False, True])
 def test_a_small_table_of_any_entries(size, far):
     """A table that no logarithm gives: entries behind the 16th are as large as a byte holds, or larger."""

@@ -8,7 +8,6 @@ sixteen registers do not hold them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -18,6 +17,7 @@ from lns.kernels.pieces import I1, I32
 from lns.kernels.vector_bytes import BYTES, interleaved, look_up, narrowed, pair_sums_of
 
 ROWS, HALVES = 4, 8  #: of a tile
+REGISTERS = 4  #: that hold sb at most, and as many db
 
 Operand = tuple[list[Any], Any]  #: codes, half a vector each, and the marks of their signs
 Operands = Callable[[int], Operand]  #: of the part of a tile that has this number
@@ -55,8 +55,9 @@ class _Adder:
 
     parts: int  #: of a tile, which it adds one by one
 
-    def __init__(self, builder: Any, constants: Sequence[Any], high: Any, low: Any) -> None:
+    def __init__(self, builder: Any, constants: Sequence[Any], high: Any, low: Any, registers: int = REGISTERS) -> None:
         self._builder, self._constants = builder, constants
+        self.registers = registers  #: that hold sb, and as many db, where the table is in such
         self.high, self.low = high, low  #: the highest and the lowest codes so far, in half a vector
         self.on_the_way: list[Any] = []
 
@@ -154,9 +155,9 @@ class ByteAdder(_Adder):
     """A row after another, tables of bytes in registers (`lns.kernels.product_log`). Its constants are the table's
     address, and the shift from a distance to an index.
 
-    There are three stages, the index, the entry's bytes, and the sum. A register of the table is loaded for two rows at
-    a time, and what else there is to do stands between: the sums of the two rows before. Nothing is on the way from one
-    addition to the next, for which the sums would come too late.
+    There are three stages, the index, the entry's bytes, and the sum, and each is done for all rows before the next
+    one, so that a register of the table is loaded once. Nothing is on the way from one addition to the next, for which
+    the sums would come too late.
     """
 
     parts = ROWS
@@ -212,33 +213,36 @@ class ByteAdder(_Adder):
         of_db = builder.select(equal, lowest, look_up(builder, db, index))
         return builder.select(_negative(builder, unlike), of_db, look_up(builder, sb, index))
 
-    def _second(self, firsts: Sequence[list[Any]], between: Sequence[Callable[[], None]]) -> list[list[Any]]:
-        """The second stage of some rows: the lower and the higher bytes of their entries.
+    def _second(self, firsts: Sequence[list[Any]]) -> list[list[Any]]:
+        """The second stage: the lower and the higher bytes of entries.
 
         A register of the table answers to the first 16, 32, 48 or 64 indices, those that do not have their top bit set;
-        what all four find, combined by an exclusive or, is the lower byte.
+        what all that have entries find, combined by an exclusive or, is the lower byte.
         """
-        builder, rows = self._builder, len(firsts)
+        builder = self._builder
         index, near, unlike = (list(values) for values in zip(*firsts, strict=True))
         table = Memory(builder, self._constants[0], BYTES.llvm)
-        found: list[Any] = []  # in sb for all rows, and in db
-        for j in range(4):
-            if j:
-                index = [builder.add(one, pieces.constant(BYTES.llvm, -16)) for one in index]
-            entries = [look_up(builder, table.load(part + j), one) for part in (0, 4) for one in index]
-            found = [builder.xor(a, b) for a, b in zip(found, entries, strict=True)] if j else entries
-            if not j:
-                pieces.barrier(builder, [])
-                sb, db = table.load(8), table.load(9)
-                high = [self._high(*values, sb, db) for values in zip(index, near, unlike, strict=True)]
-            if j < len(between):
-                between[j]()
-            if j < 3:
-                kept = pieces.barrier(builder, index + found)
-                index, found = kept[:rows], kept[rows:]
+
+        def look_ups(j: int) -> list[Any]:
+            """What register j of sb has for all rows, and of db."""
+            return [look_up(builder, table.load(part + j), one) for part in (0, 4) for one in index]
+
+        sb, db = table.load(8), table.load(9)
+        high = [self._high(*values, sb, db) for values in zip(index, near, unlike, strict=True)]
+        index, high = self._kept(index, high)
+        found = look_ups(0)
+        for j in range(1, self.registers):
+            index, found = self._kept(index, found)
+            index = [builder.add(one, pieces.constant(BYTES.llvm, -16)) for one in index]
+            found = [builder.xor(a, b) for a, b in zip(found, look_ups(j), strict=True)]
         which = [_negative(builder, one) for one in unlike]
-        low = [builder.select(*values) for values in zip(which, found[rows:], found[:rows], strict=True)]
+        low = [builder.select(*values) for values in zip(which, found[ROWS:], found[:ROWS], strict=True)]
         return [[a, b] for a, b in zip(pieces.barrier(builder, low), high, strict=True)]
+
+    def _kept(self, some: list[Any], others: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Both behind one barrier."""
+        kept = pieces.barrier(self._builder, some + others)
+        return kept[: len(some)], kept[len(some) :]
 
     def _third(self, to: Memory, row: int, low: Any, high: Any) -> None:
         """The third stage: the sums."""
@@ -246,17 +250,12 @@ class ByteAdder(_Adder):
             code = pieces.add_sums(self._builder, to.load(2 * row + side), entry)
             to.store(2 * row + side, code)
             self._note(code)
-        self.high, self.low = pieces.barrier(self._builder, [self.high, self.low])
 
     def add(self, to: Memory, left: Operands, right: Operands) -> None:
         """The sums of two operands, which may be where the sums go."""
         firsts = [self._first(to, row, left(row), right(row)) for row in range(ROWS)]
-        thirds: list[Callable[[], None]] = []
-        for row in range(0, ROWS, 2):
-            found = self._second(firsts[row : row + 2], thirds)
-            thirds = [partial(self._third, to, row + i, *bytes_) for i, bytes_ in enumerate(found)]
-        for third in thirds:
-            third()
+        for row, bytes_ in enumerate(self._second(firsts)):
+            self._third(to, row, *bytes_)
 
     def finish(self, to: Memory) -> None:
         """Nothing is on the way."""

@@ -23,6 +23,7 @@ from numba.extending import overload
 from lns.format import Event
 from lns.gausslog import Table
 from lns.kernels import isa
+from lns.kernels.adders import REGISTERS
 from lns.kernels.compiling import jit
 from lns.kernels.packing import LEAST_WORK, ROWS, Share, code_range, first_step, pack_steps, tiles
 from lns.kernels.tables import Threaded, dense
@@ -73,13 +74,14 @@ ACC_SATURATE, ACC_UNDERFLOW = int(Event.ACC_SATURATE), int(Event.ACC_UNDERFLOW)
 
 class Numbers(NamedTuple):
     """Scalars of the lanes' dtype: the raised codes of 1, of the largest code and of a zero, the largest index into the
-    table, and the shift from a distance to an index."""
+    table, the shift from a distance to an index, and how many registers hold sb if those of bytes do, else 0."""
 
     one: Any
     most: Any
     zero: Any
     last: Any
     shift: Any
+    registers: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +123,17 @@ def _coarse_sums(table: Table) -> Array | None:
 _CANCEL = -128  #: as a higher byte takes any code to below all others
 
 
-def _byte_sums(table: Table) -> tuple[Array, int] | None:
-    """The tables of a log-adder in registers as bytes, (10, 32), and the shift from a distance to an index.
+def _byte_sums(table: Table) -> tuple[Array, int, int] | None:
+    """The tables of a log-adder in registers as bytes, (10, 32), the shift from a distance to an index, and how many
+    registers of sb, or of db, have entries.
 
     An entry is low + 255·high, high being 0 but for the first 16 entries. None if there are more than 64, or if one
     behind the 16th does not fit.
     """
     k = table.kind.k if table.kind.kind == "coarse" else 0
     sb, db = (table.roms["sb"], table.roms["db"]) if k else dense(table)
-    if max(sb.size, db.size) > 64:
+    registers = -(-max(sb.size, db.size) // 16)
+    if registers > REGISTERS:
         return None
     values = np.zeros((2, 80), np.int64)
     values[0, : sb.size], values[1, : db.size] = sb, -db
@@ -138,7 +142,7 @@ def _byte_sums(table: Table) -> tuple[Array, int] | None:
         return None
     low = (values - 255 * high).astype(np.int8)
     rows = [*(low[:, :64] ^ low[:, 16:]).reshape(8, 16), *high[:, :16].astype(np.int8)]
-    return np.tile(rows, 2), k
+    return np.tile(rows, 2), k, registers
 
 
 @lru_cache(maxsize=64)
@@ -166,9 +170,9 @@ def plan(unit: LogDot) -> Plan | None:
     coarse = _coarse_sums(unit.table) if narrow and isa.VECTOR == "avx512" else None
     cancels = most + 255 * _CANCEL + 127 <= zero
     in_bytes = _byte_sums(unit.table) if narrow and cancels and isa.VECTOR == "avx2" else None
-    last, shift = far, 0
+    last, shift, registers = far, 0, 0
     if in_bytes is not None:
-        (table, shift), half = in_bytes, -1
+        (table, shift, registers), half = in_bytes, -1
     elif coarse is not None:
         table, half, last, shift = coarse.astype(np.int16).reshape(2, 64), 64, 63, unit.table.kind.k
     else:
@@ -182,7 +186,7 @@ def plan(unit: LogDot) -> Plan | None:
         Share(unit.a, scales[0], 0, 1, nothing[0], half, 0),
         Share(unit.b, scales[1], start + raised, 1, nothing[1], half, 0),
         table,
-        Numbers(*(lane(v) for v in (raised + 1, most, zero, last, shift))),
+        Numbers(*(lane(v) for v in (raised + 1, most, zero, last, shift, registers))),
     )
 
 
@@ -409,7 +413,8 @@ def _by_rows(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):
 @_inline
 def _in_stages(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
     """The same in stages (`lns.kernels.adders`), AVX2 only; ``highs`` and ``lows`` are then those of all elements."""
-    most, zero, last, shift = splat(numbers.most), splat(numbers.zero), numbers.last, numbers.shift
+    most, zero = splat(numbers.most), splat(numbers.zero)
+    last, shift, registers = numbers.last, numbers.shift, numbers.registers
     width, one, two = np.uint64(highs.size // 4), np.uint64(1), np.uint64(2)
     a_step, b_step = width // two, two * width  # elements of a step of a's panels: eight times 32 bits
     size, none, seen = np.uint64(8) * width, sub(zero, zero), (halved(zero), halved(most))
@@ -422,7 +427,9 @@ def _in_stages(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows
             _store_rows(sums, to, width, zero, zero, zero, zero)
             _store_rows(sums, to + size // two, width, none, none, none, none)
         if first + one < beyond:
-            seen = add_products(sums, to, a, i + a_step, b, j + b_step, beyond - first - one, table, last, shift, seen)
+            seen = add_products(
+                sums, to, a, i + a_step, b, j + b_step, beyond - first - one, table, last, shift, registers, seen
+            )
     while lanes > 1:
         lanes //= two
         for i in range(lanes):

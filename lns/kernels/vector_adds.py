@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from lns.kernels import pieces
-from lns.kernels.adders import ByteAdder, Memory, WordAdder
+from lns.kernels.adders import REGISTERS, ByteAdder, Memory, WordAdder
 from lns.kernels.pieces import I16, I32, I64, intrinsic
 
 _A_STEP, _B_STEP = 1, 4  #: halves of vectors that a step of a's panels takes, and of b's
@@ -64,13 +64,14 @@ def set_products(typing: Any, sums: Any, to: Any, a: Any, i: Any, b: Any, j: Any
     return types.void(sums, uint, a, uint, b, uint, table), generate
 
 
-def _loop(module: Any, kind: Any, half: Any, of_arguments: list[Any]) -> Any:
+def _loop(module: Any, kind: Any, registers: int, half: Any, of_arguments: list[Any]) -> Any:
     """A function that adds products step by step: of its own, for there LLVM has registers for this and nothing else.
 
     The first step stands before the loop, since nothing is on the way in it.
     """
     result = ir.LiteralStructType([half, half])
-    function = ir.Function(module, ir.FunctionType(result, of_arguments), module.get_unique_name("lns.add_products"))
+    name = module.get_unique_name(f"lns.add_products_{registers}")
+    function = ir.Function(module, ir.FunctionType(result, of_arguments), name)
     function.linkage = "internal"
     function.attributes.add("noinline")
     sums, a, b, steps, high, low, *constants = function.args
@@ -81,7 +82,7 @@ def _loop(module: Any, kind: Any, half: Any, of_arguments: list[Any]) -> Any:
         """What the next step begins with, from what this one does: so many steps are left, at a and b."""
         a, b = (pieces.opaque(builder, pointer) for pointer in (a, b))  # lest LLVM add a common part in each access
         to, rows, columns = (Memory(builder, place, half) for place in (sums, a, b))
-        adder = kind(builder, constants, high, low)
+        adder = kind(builder, constants, high, low, registers)
         adder.on_the_way = list(on_the_way)
         adder.add(to, adder.sums(builder, to), adder.products(builder, rows, columns))
         after = [builder.sub(left, one), rows.after(_A_STEP), columns.after(_B_STEP)]
@@ -102,7 +103,7 @@ def _loop(module: Any, kind: Any, half: Any, of_arguments: list[Any]) -> Any:
         for one_of in (phi, last):
             one_of.add_incoming(begun, entry)
             one_of.add_incoming(value, loop)
-    adder = kind(builder, constants, *final[3:5])
+    adder = kind(builder, constants, *final[3:5], registers)
     adder.on_the_way = final[5:]
     adder.finish(Memory(builder, sums, half))
     found = builder.insert_value(ir.Constant(result, ir.Undefined), adder.high, 0)
@@ -113,22 +114,28 @@ def _loop(module: Any, kind: Any, half: Any, of_arguments: list[Any]) -> Any:
 @intrinsic
 def add_products(
     typing: Any, sums: Any, to: Any, a: Any, i: Any, b: Any, j: Any, steps: Any, table: Any, last: Any, shift: Any,
-    seen: Any,
+    registers: Any, seen: Any,
 ) -> Any:  # fmt: skip
     """Adds such products to such a tile, those of as many steps of the panels as there are ``steps``, at least one.
-    Returns ``seen``."""
+    Returns ``seen``. There is a loop for each number of ``registers`` with entries, from 1 on, if any have."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         places = ((sums, *args[:2]), (a, *args[2:4]), (b, *args[4:6]))
         addresses = [pieces.address(context, builder, *place) for place in places]
-        high, low = cgutils.unpack_tuple(builder, args[10])
+        high, low = cgutils.unpack_tuple(builder, args[11])
         arguments = [*addresses, args[6], high, low, *_constants(context, builder, table, *args[7:10])]
-        loop = _loop(builder.module, _adder(table), high.type, [argument.type for argument in arguments])
+        kind, of_arguments = _adder(table), [argument.type for argument in arguments]
+        numbers = range(1, REGISTERS + 1) if kind is ByteAdder else [0]
+        loops = [_loop(builder.module, kind, number, high.type, of_arguments) for number in numbers]
+        loop = loops[-1]
+        for number, one in zip(numbers, loops[:-1], strict=False):
+            this = builder.icmp_signed("==", args[10], ir.Constant(args[10].type, number))
+            loop = builder.select(this, one, loop)
         found = builder.call(loop, arguments)
         return context.make_tuple(builder, seen, [builder.extract_value(found, i) for i in (0, 1)])
 
     uint = types.uintp
-    return seen(sums, uint, a, uint, b, uint, uint, table, last, shift, seen), generate
+    return seen(sums, uint, a, uint, b, uint, uint, table, last, shift, registers, seen), generate
 
 
 @intrinsic
