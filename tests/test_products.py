@@ -38,7 +38,7 @@ from hypothesis import given, settings
 from numba.core.dispatcher import Dispatcher
 
 from lns import kernels, load
-from lns.format import Event
+from lns.format import Event, LNSFormat
 from lns.gausslog import Table
 from lns.kernels import isa, plan_linear, product_log
 from lns.reference import LinearDot, LogDot
@@ -68,6 +68,15 @@ def check(a, b, unit):
                 f" {some[tuple(wrong[0])]}, expected {expected[tuple(wrong[0])]}"
             )
     return Event(int(np.bitwise_or.reduce(right[1], axis=None)))
+
+
+def check_within(a, b, unit):
+    """`check` of log sums that stay within the accumulator's range, at which no loop looks then; and of the same with
+    zeros behind each product, so that it is in turns of the loop and not only in the step before it."""
+    assert not product_log._outside(a, b, product_log.plan(unit))
+    places = np.repeat(np.arange(1, len(b) + 1), 2)
+    for left, right in ((a, b), (np.insert(a, places, 0, axis=1), np.insert(b, places, 0, axis=0))):
+        assert check(left, right, unit) == Event(0)
 
 
 # --- the kernels: every product ---------------------------------------------------------------------------------------
@@ -118,10 +127,10 @@ def test_terms_that_no_line_gives(unit):
         assert error < step or not np.array_equal(product(a, b, wrong)[0], product(a, b, unit)[0])
 
 
-def check_every_step(unit, states, ways=(1, 2)):
+def check_every_step(unit, states, ways=(1, 2), check=check):
     """Every product word added to each of the states of a log accumulator: in one lane, and in two by the tree."""
-    for some in blocks(states, 1 << unit.acc.bits):
-        a, b = pairs_of_states(unit.acc, some, every_word(unit.acc))
+    for some in blocks(states, 1 << unit.a.bits):
+        a, b = pairs_of_states(unit.a, some, every_word(unit.a))
         for lanes in ways:
             check(a, b, replace(unit, lanes=lanes))
 
@@ -135,6 +144,14 @@ def test_every_step_of_a_log_accumulator(fmt, kind):
     """All pairs of a product and an accumulator, up to 2**22."""
     unit = log_dot(fmt, acc=fmt, kind=kind)
     check_every_step(unit, every_word(unit.acc))
+
+
+@pytest.mark.parametrize(("fmt", "kind"), NARROW + ELEVEN)
+def test_every_step_within_the_range(fmt, kind):
+    """The same pairs in an accumulator of 16 times the octaves, which no sum leaves."""
+    narrow = LNSFormat.parse(fmt)
+    unit = log_dot(fmt, acc=f"lns<{narrow.bits + 4},{narrow.frac_bits}>", kind=kind)
+    check_every_step(unit, every_word(narrow), check=check_within)
 
 
 @pytest.mark.slow
@@ -163,7 +180,7 @@ def in_bytes(unit):
     return product_log.plan(unit).table.dtype == np.int8
 
 
-def check_small_table(unit, states):
+def check_small_table(unit, states, check=check):
     """Every word of a as the second product, so every distance, after a first one: states, by 2**-1 … 2 of both signs
     by zeros; in one lane, and in two by the tree. And every word after two that cancel."""
     factors = every_word(unit.b)
@@ -195,6 +212,8 @@ def test_steps_by_a_small_table(acc, kind):
     unit, rng = small_table(acc, kind), np.random.default_rng(0)
     assert in_bytes(unit) == (isa.VECTOR == "avx2")
     check_small_table(unit, [unit.a.max_code, unit.a.bias, *rng.choice(every_word(unit.a), 1)])
+    inside = log_dot(f"lns<{unit.acc.bits - 3},{unit.acc.frac_bits}>", "lns<3,0>", acc=acc, kind=kind)
+    check_small_table(inside, [inside.a.max_code, inside.a.bias], check_within)
 
 
 @pytest.mark.parametrize("size", [1, 16, 17, 32, 33, 48, 49, 63, 64, 65])
@@ -209,6 +228,8 @@ def test_a_small_table_of_any_entries(size, far):
     unit = replace(unit, table=Table(unit.table.kind, 8, roms))
     assert in_bytes(unit) == (isa.VECTOR == "avx2" and size <= 64 and not (far and size > 16))
     check_small_table(unit, [unit.a.bias, unit.a.bias + 1000 | unit.a.sign_bit])
+    inside = replace(unit, acc=LNSFormat(15, 8))
+    check_small_table(inside, [inside.a.bias, inside.a.bias + 1000 | inside.a.sign_bit], check_within)
 
 
 FORMS = [numba.njit(form.py_func) for form in (product_log._by_rows, product_log._in_stages)]
