@@ -1,8 +1,7 @@
-"""Adders that log-add all rows of a tile at once, to sums in memory, in an order that LLVM keeps (AVX2 only).
+"""Adders that log-add all rows of a tile at once, in an order that LLVM keeps (AVX2 only).
 
 There is no range rule here, but the highest and lowest codes are noted (`lns.kernels.product_log`). Between stages
-stands a barrier that LLVM moves no memory access across. Partial sums are in memory, where most would be anyway, for
-sixteen registers do not hold them.
+stands a barrier that LLVM moves no memory access across.
 """
 
 from __future__ import annotations
@@ -49,11 +48,25 @@ class Memory:
         return self._builder.bitcast(pieces.halves(self._builder, words)[0], self._half)
 
 
+class Values:
+    """The same places as values that LLVM keeps where it likes, each of the type that it has at first."""
+
+    def __init__(self, builder: Any, values: Sequence[Any]) -> None:
+        self._builder, self.values = builder, list(values)
+
+    def load(self, place: int) -> Any:
+        return self.values[place]
+
+    def store(self, place: int, value: Any) -> None:
+        self.values[place] = self._builder.bitcast(value, self.values[place].type)
+
+
 class _Adder:
     """What both adders have: a sum of two operands, part by part of a tile, which may be begun in one call and finished
     in the next, and what of it is ``on_the_way`` between them."""
 
     parts: int  #: of a tile, which it adds one by one
+    places: int  #: of a tile that are best `Values` while products are added to it, not in `Memory`
 
     def __init__(self, builder: Any, constants: Sequence[Any], high: Any, low: Any, registers: int = REGISTERS) -> None:
         self._builder, self._constants = builder, constants
@@ -78,7 +91,7 @@ class WordAdder(_Adder):
     as well.
     """
 
-    parts = HALVES
+    parts, places = HALVES, 0
 
     @staticmethod
     def products(builder: Any, a: Memory, b: Memory) -> Operands:
@@ -160,7 +173,7 @@ class ByteAdder(_Adder):
     the sums would come too late.
     """
 
-    parts = ROWS
+    parts, places = ROWS, HALVES + ROWS
 
     @staticmethod
     def products(builder: Any, a: Memory, b: Memory) -> Operands:
@@ -174,7 +187,7 @@ class ByteAdder(_Adder):
         return of
 
     @staticmethod
-    def sums(builder: Any, rows: Memory) -> Operands:
+    def sums(builder: Any, rows: Memory | Values) -> Operands:
         """Such sums as `store` leaves at a place."""
 
         def of(row: int) -> Operand:
@@ -183,12 +196,12 @@ class ByteAdder(_Adder):
         return of
 
     @staticmethod
-    def store(to: Memory, row: int, codes: list[Any], mark: Any) -> None:
+    def store(to: Memory | Values, row: int, codes: list[Any], mark: Any) -> None:
         for side in (0, 1):
             to.store(2 * row + side, codes[side])
         to.store(HALVES + row, mark)
 
-    def _first(self, to: Memory, row: int, left: Operand, right: Operand) -> list[Any]:
+    def _first(self, to: Memory | Values, row: int, left: Operand, right: Operand) -> list[Any]:
         """The first stage: indices, differences and unlike signs, as bytes. The larger codes go where the sums will be.
 
         An index has its top bit set from 16 on.
@@ -202,9 +215,11 @@ class ByteAdder(_Adder):
             distance = pieces.call(builder, f"llvm.abs.v{kind.count}i16", kind, difference, ir.Constant(I1, 0))
             steps.append(pieces.call(builder, "llvm.x86.avx2.psrl.w", kind, distance, shift))
         large = [self._call("smax", x, y) for x, y in zip(codes, others, strict=True)]
-        self.store(to, row, large, builder.select(_negative(builder, near), t, s))
         index = builder.add(narrowed(builder, *steps), pieces.constant(BYTES.llvm, 0x70))
-        return pieces.barrier(builder, [index, near, builder.xor(s, t)])
+        mark = builder.select(_negative(builder, near), t, s)
+        index, near, unlike, *large, mark = pieces.barrier(builder, [index, near, builder.xor(s, t), *large, mark])
+        self.store(to, row, large, mark)
+        return [index, near, unlike]
 
     def _high(self, index: Any, near: Any, unlike: Any, sb: Any, db: Any) -> Any:
         """The higher bytes of entries: the lowest that there is where the operands cancel."""
@@ -225,9 +240,9 @@ class ByteAdder(_Adder):
 
         def look_ups(j: int) -> list[Any]:
             """What register j of sb has for all rows, and of db."""
-            return [look_up(builder, table.load(part + j), one) for part in (0, 4) for one in index]
+            return [look_up(builder, table.load(part + j), one) for part in (0, REGISTERS) for one in index]
 
-        sb, db = table.load(8), table.load(9)
+        sb, db = table.load(2 * REGISTERS), table.load(2 * REGISTERS + 1)
         high = [self._high(*values, sb, db) for values in zip(index, near, unlike, strict=True)]
         index, high = self._kept(index, high)
         found = look_ups(0)
@@ -244,20 +259,20 @@ class ByteAdder(_Adder):
         kept = pieces.barrier(self._builder, some + others)
         return kept[: len(some)], kept[len(some) :]
 
-    def _third(self, to: Memory, row: int, low: Any, high: Any) -> None:
+    def _third(self, to: Memory | Values, row: int, low: Any, high: Any) -> None:
         """The third stage: the sums."""
         for side, entry in enumerate(pair_sums_of(self._builder, low, high)):
             code = pieces.add_sums(self._builder, to.load(2 * row + side), entry)
             to.store(2 * row + side, code)
             self._note(code)
 
-    def add(self, to: Memory, left: Operands, right: Operands) -> None:
+    def add(self, to: Memory | Values, left: Operands, right: Operands) -> None:
         """The sums of two operands, which may be where the sums go."""
         firsts = [self._first(to, row, left(row), right(row)) for row in range(ROWS)]
         for row, bytes_ in enumerate(self._second(firsts)):
             self._third(to, row, *bytes_)
 
-    def finish(self, to: Memory) -> None:
+    def finish(self, to: Memory | Values) -> None:
         """Nothing is on the way."""
 
     @staticmethod

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from lns.kernels import pieces
-from lns.kernels.adders import REGISTERS, ByteAdder, Memory, WordAdder
+from lns.kernels.adders import REGISTERS, ByteAdder, Memory, Values, WordAdder
 from lns.kernels.pieces import I16, I32, I64, intrinsic
 
 _A_STEP, _B_STEP = 1, 4  #: halves of vectors that a step of a's panels takes, and of b's
@@ -78,20 +78,23 @@ def _loop(module: Any, kind: Any, registers: int, half: Any, of_arguments: list[
     entry, loop, end = (function.append_basic_block(name) for name in ("entry", "loop", "end"))
     none, one = ir.Constant(I64, 0), ir.Constant(I64, 1)
 
-    def step(builder: Any, left: Any, a: Any, b: Any, high: Any, low: Any, *on_the_way: Any) -> list[Any]:
+    def step(builder: Any, left: Any, a: Any, b: Any, high: Any, low: Any, *others: Any) -> list[Any]:
         """What the next step begins with, from what this one does: so many steps are left, at a and b."""
         a, b = (pieces.opaque(builder, pointer) for pointer in (a, b))  # lest LLVM add a common part in each access
-        to, rows, columns = (Memory(builder, place, half) for place in (sums, a, b))
+        tile, rows, columns = (Memory(builder, place, half) for place in (sums, a, b))
+        values = Values(builder, others[: kind.places])
+        to = values if kind.places else tile
         adder = kind(builder, constants, high, low, registers)
-        adder.on_the_way = list(on_the_way)
+        adder.on_the_way = list(others[kind.places :])
         adder.add(to, adder.sums(builder, to), adder.products(builder, rows, columns))
         after = [builder.sub(left, one), rows.after(_A_STEP), columns.after(_B_STEP)]
-        return [*after, adder.high, adder.low, *adder.on_the_way]
+        return [*after, adder.high, adder.low, *values.values, *adder.on_the_way]
 
     builder = ir.IRBuilder(entry)
     if kind is ByteAdder:  # not the other, which lacks the register that it takes
         pieces.align_stack(builder)
-    first = step(builder, steps, a, b, high, low)
+    tile = Memory(builder, sums, half)
+    first = step(builder, steps, a, b, high, low, *(tile.load(place) for place in range(kind.places)))
     builder.cbranch(builder.icmp_unsigned("==", first[0], none), end, loop)
     builder = ir.IRBuilder(loop)
     now = [builder.phi(value.type) for value in first]
@@ -104,8 +107,11 @@ def _loop(module: Any, kind: Any, registers: int, half: Any, of_arguments: list[
             one_of.add_incoming(begun, entry)
             one_of.add_incoming(value, loop)
     adder = kind(builder, constants, *final[3:5], registers)
-    adder.on_the_way = final[5:]
-    adder.finish(Memory(builder, sums, half))
+    tile = Memory(builder, sums, half)
+    for place in range(kind.places):
+        tile.store(place, final[5 + place])
+    adder.on_the_way = final[5 + kind.places :]
+    adder.finish(tile)
     found = builder.insert_value(ir.Constant(result, ir.Undefined), adder.high, 0)
     builder.ret(builder.insert_value(found, adder.low, 1))
     return function
