@@ -190,7 +190,7 @@ def main() -> int:
     command.add_argument("products", nargs="*", metavar="product", help="by its name in the table (default: all)")
     command.add_argument("--size", type=int, default=512, help="N of N × N × N (%(default)s)")
     command.add_argument("--exact", action="store_true", help="log accumulation with the range rule as well")
-    command.add_argument("--patience", type=float, default=5.0, help="seconds to wait for quiet moments (%(default)s)")
+    command.add_argument("--patience", type=float, default=1.0, help="seconds to wait for quiet moments (%(default)s)")
     command.add_argument("--show", action="store_true", help="print what each loop takes of each resource")
     args = parse(command)
     if args.threads != 1:

@@ -20,7 +20,7 @@ from benchmarks.throughput import CLOCK, CLOCK_CYCLES, Stream, Streams
 NOP = Instruction("nop", ())
 _PROBES = NOP, Instruction("vpaddd", ("%ymm0", "%ymm0", "%ymm0"))
 _CLOCK, _LOOPS = 60, 500  # loops of a look at the clock and at a probe: some 10 to 30 microseconds
-_LEARNING = 1.0  # times the patience: looks before anything is timed
+_LEARNING = 5.0  # times the patience: looks before anything is timed
 _BEST = 0.02  # quantile of their times
 _FAST = 0.2  # quantile of quiet times: a neighbour of the caches makes one slower, never faster
 _NEAR = 0.02  # of the best: how much a probe may take more or less in a quiet moment
