@@ -413,8 +413,7 @@ def _by_rows(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):
 @_inline
 def _in_stages(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows):  # type: ignore[no-untyped-def]
     """The same in stages (`lns.kernels.adders`), AVX2 only; ``highs`` and ``lows`` are then those of all elements."""
-    most, zero = splat(numbers.most), splat(numbers.zero)
-    last, shift, registers = numbers.last, numbers.shift, numbers.registers
+    most, zero, last, shift = splat(numbers.most), splat(numbers.zero), numbers.last, numbers.shift
     width, one, two = np.uint64(highs.size // 4), np.uint64(1), np.uint64(2)
     a_step, b_step = width // two, two * width  # elements of a step of a's panels: eight times 32 bits
     size, none, seen = np.uint64(8) * width, sub(zero, zero), (halved(zero), halved(most))
@@ -427,9 +426,8 @@ def _in_stages(a, b, table, numbers, row, start, steps, lanes, sums, highs, lows
             _store_rows(sums, to, width, zero, zero, zero, zero)
             _store_rows(sums, to + size // two, width, none, none, none, none)
         if first + one < beyond:
-            seen = add_products(
-                sums, to, a, i + a_step, b, j + b_step, beyond - first - one, table, last, shift, registers, seen
-            )
+            left, registers = beyond - first - one, numbers.registers
+            seen = add_products(sums, to, a, i + a_step, b, j + b_step, left, table, last, shift, registers, seen)
     while lanes > 1:
         lanes //= two
         for i in range(lanes):
