@@ -132,11 +132,11 @@ def add_products(
         arguments = [*addresses, args[6], high, low, *_constants(context, builder, table, *args[7:10])]
         kind, of_arguments = _adder(table), [argument.type for argument in arguments]
         numbers = range(1, REGISTERS + 1) if kind is ByteAdder else [0]
-        loops = [_loop(builder.module, kind, number, high.type, of_arguments) for number in numbers]
-        loop = loops[-1]
-        for number, one in zip(numbers, loops[:-1], strict=False):
+        loops = {number: _loop(builder.module, kind, number, high.type, of_arguments) for number in numbers}
+        loop = loops[numbers[-1]]
+        for number in numbers[:-1]:
             this = builder.icmp_signed("==", args[10], ir.Constant(args[10].type, number))
-            loop = builder.select(this, one, loop)
+            loop = builder.select(this, loops[number], loop)
         found = builder.call(loop, arguments)
         return context.make_tuple(builder, seen, [builder.extract_value(found, i) for i in (0, 1)])
 
